@@ -1,0 +1,103 @@
+"""Every limit and default of a TCP, each beside the clause it comes from. Times are integer nanoseconds."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from synfin.engine.errors import UsageError
+
+MICROSECOND: Final = 1_000
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+NEVER: Final = (1 << 63) - 1
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TcpConfig:
+    """What the user of a stack may set. `TcpConfig()` is synfin's default, `rfc()` and `linux()` are profiles.
+
+    Raises UsageError when a value contradicts its rule.
+    """
+
+    # Segments
+    mss: int = 0  # largest segment we accept, bytes; 0: from the device's MTU (3.7.1)
+    send_mss_default: int = 536  # when the peer sends no MSS option, IPv4; 1220 for IPv6 (3.7.1, MUST-15)
+    timestamps: bool = True  # RFC 7323 3
+    window_scaling: bool = True  # RFC 7323 2
+    gso_max: int = 65_535  # largest super-segment that a device with segmentation offload is given, bytes
+
+    # Buffers, bytes
+    receive_buffer: int = 262_144
+    send_buffer: int = 262_144
+
+    # Retransmission, RFC 6298
+    rto_initial: int = 1 * SECOND  # 2.1
+    rto_min: int = 200 * MILLISECOND  # 2.4 says 1 s (SHOULD); Linux's value, a declared deviation
+    rto_max: int = 120 * SECOND  # 2.5: at least 60 s
+    clock_granularity: int = 1 * MILLISECOND  # G
+    user_timeout: int = 300 * SECOND  # 3.9.1.1: 5 minutes; NEVER for none
+    syn_timeout: int = 180 * SECOND  # R2 for a SYN: at least 3 minutes (MUST-23)
+    syn_ack_retries: int = 5  # 1, 3, 7, 15, 31 s: an unanswered entry lives 63 s
+
+    # Acknowledgments
+    delayed_ack: int = 40 * MILLISECOND  # below 0.5 s (3.8.6.3, MUST-40); 0 acknowledges at once
+    ack_every: int = 2  # full-sized segments (SHLD-18)
+    challenge_acks: int = 10  # at most so many a connection in challenge_ack_period (RFC 5961 7)
+    challenge_ack_period: int = 5 * SECOND
+
+    # Sending
+    nagle: bool = True  # 3.7.4
+    initial_window_segments: int = 10  # RFC 6928 2; 0: RFC 5681 3.1
+    sws_override: int = 200 * MILLISECOND  # 3.8.6.2.1: 0.1 to 1 s
+    persist_max: int = 60 * SECOND  # largest interval of zero-window probes (3.8.6.1)
+    congestion: str = "newreno"
+
+    # Closing
+    msl: int = 60 * SECOND  # TIME-WAIT lasts twice this (3.4.2 has 120 s; Linux's TIME-WAIT is 60 s in all)
+    fin_wait_2_timeout: int = 60 * SECOND  # of an orphan, as in Linux; 0: for ever, as the RFC has it
+    time_wait_reuse: bool = True  # RFC 6191
+
+    # Limits
+    reassembly_segments: int = 1024  # out-of-order pieces kept
+    fast_path: bool = True
+
+    def __post_init__(self) -> None:
+        rules = (
+            (self.mss == 0 or 28 <= self.mss <= 65_495, "mss is 0 or between 28 and 65,495 bytes"),
+            (self.receive_buffer >= 1, "receive_buffer is at least 1 byte"),
+            (self.receive_buffer <= 1 << 30, "receive_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
+            (self.send_buffer >= 1, "send_buffer is at least 1 byte"),
+            (0 < self.rto_min <= self.rto_max, "rto_min is above 0 and at most rto_max"),
+            (0 < self.rto_initial <= self.rto_max, "rto_initial is above 0 and at most rto_max"),
+            (0 <= self.delayed_ack < SECOND // 2, "delayed_ack is below 0.5 s (RFC 9293 MUST-40)"),
+            (self.ack_every >= 1, "ack_every is at least 1 segment"),
+            (self.msl >= 0, "msl is not negative"),
+            (self.syn_ack_retries >= 0, "syn_ack_retries is not negative"),
+            (self.user_timeout > 0, "user_timeout is above 0"),
+            (self.syn_timeout > 0, "syn_timeout is above 0"),
+        )
+        for holds, rule in rules:
+            if not holds:
+                raise UsageError(rule)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with `changes`; raises UsageError for a name that does not exist or a value that breaks its rule."""
+        unknown = [name for name in changes if name not in self.__dataclass_fields__]
+        if unknown:
+            raise UsageError(f"no setting {unknown[0]!r} in TcpConfig")
+        return replace(self, **changes)
+
+    @classmethod
+    def rfc(cls) -> Self:
+        """What the RFCs ask for where the default deviates."""
+        return cls(
+            rto_min=SECOND,
+            delayed_ack=200 * MILLISECOND,
+            initial_window_segments=0,
+            fin_wait_2_timeout=0,
+            msl=120 * SECOND,
+        )
+
+    @classmethod
+    def linux(cls) -> Self:
+        """Linux's values where the default deviates."""
+        return cls(syn_timeout=127 * SECOND, msl=30 * SECOND, user_timeout=924_600 * MILLISECOND)

@@ -20,7 +20,6 @@ class TcpConfig:
 
     # Segments
     mss: int = 0  # largest segment we accept, bytes; 0: from the device's MTU (3.7.1)
-    send_mss_default: int = 536  # when the peer sends no MSS option, IPv4; 1220 for IPv6 (3.7.1, MUST-15)
     timestamps: bool = True  # RFC 7323 3
     window_scaling: bool = True  # RFC 7323 2
     gso_max: int = 65_535  # largest super-segment that a device with segmentation offload is given, bytes

@@ -98,14 +98,14 @@ RESET_ABORT: Final = 17  # ABORT call, or close with data unread (RFC 2525 2.17)
 RESET_AFTER_CLOSE: Final = 18  # data arrived after close (3.6.1)
 RETRANSMIT_HANDSHAKE: Final = 19  # a SYN or SYN,ACK again
 RETRANSMIT_FIN: Final = 20  # a FIN again, nothing else outstanding
-ACK_PUSHED: Final = 21  # the peer pushed and the application has read: acknowledge without delay
+URGENT_NOTICE: Final = 21  # urgent data waits behind a closed window: tell the peer at once (3.8.5)
 RESET_ACCEPT_QUEUE: Final = 22  # accept queue full and the listener was told to refuse
 
 REASON_NAMES: Final[tuple[str, ...]] = (
     "SYN", "SYN-ACK", "new data", "FIN", "retransmission timeout", "fast retransmit", "window probe", "delayed ACK",
     "ACK of every second segment", "window update", "duplicate ACK", "challenge ACK", "ACK of SYN-ACK", "ACK of FIN",
     "ACK from TIME-WAIT", "RST: no connection", "RST: unacceptable ACK", "RST: abort", "RST: data after close",
-    "handshake retransmission", "FIN retransmission", "ACK of pushed data", "RST: accept queue full",
+    "handshake retransmission", "FIN retransmission", "urgent notification", "RST: accept queue full",
 )  # fmt: skip
 
 RETRANSMISSIONS: Final = frozenset((RETRANSMIT_TIMEOUT, FAST_RETRANSMIT, RETRANSMIT_HANDSHAKE, RETRANSMIT_FIN))

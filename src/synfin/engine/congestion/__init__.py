@@ -1,0 +1,19 @@
+"""Congestion controllers behind one base class."""
+
+from synfin.engine.config import TcpConfig
+from synfin.engine.congestion.base import Congestion
+from synfin.engine.congestion.newreno import NewReno
+from synfin.engine.errors import UsageError
+
+CONTROLLERS: dict[str, type[Congestion]] = {"newreno": NewReno}
+
+
+def make(config: TcpConfig, mss: int) -> Congestion:
+    """The controller that `config.congestion` names, for segments of `mss` bytes; raises UsageError for an unknown name."""
+    controller = CONTROLLERS.get(config.congestion)
+    if controller is None:
+        raise UsageError(f"no congestion control {config.congestion!r}; there is: {', '.join(CONTROLLERS)}")
+    return controller(mss, config.initial_window_segments)
+
+
+__all__ = ["CONTROLLERS", "Congestion", "NewReno", "make"]

@@ -1,0 +1,367 @@
+"""SEGMENT ARRIVES: RFC 9293 3.10.7.3 (SYN-SENT) and 3.10.7.4 (the other states), in the RFC's order.
+
+Owns the checks and what each decides. LISTEN and half-open records are `listener`'s, TIME-WAIT is `timewait`'s; CLOSED is
+the stack's (it answers with RST). No state has its own copy of a check.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from synfin.engine.config import MILLISECOND, NEVER, SECOND
+from synfin.engine.errors import CloseReason, DropReason
+from synfin.engine.events import PeerClosed
+from synfin.engine.segment import (
+    ACK,
+    ACK_DUPLICATE,
+    ACK_OF_FIN,
+    ACK_OF_SYN_ACK,
+    ACK_SECOND,
+    FIN,
+    RESET_AFTER_CLOSE,
+    RESET_BAD_ACK,
+    RST,
+    SYN,
+    URG,
+    Segment,
+)  # fmt: skip
+from synfin.engine.seq import HALF, MASK
+from synfin.engine.state import State, Trigger
+
+if TYPE_CHECKING:
+    from synfin.engine.connection import Connection
+
+PAWS_VALID: Final = 24 * 24 * 3600 * SECOND  # RFC 7323 5.5: 24 days
+TAKES_TEXT: Final = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+
+
+def in_syn_sent(c: "Connection", seg: Segment, now: int) -> None:
+    """3.10.7.3."""
+    flags = seg.flags
+    sender = c.sender
+    # First, check the ACK bit: ISS < SEG.ACK =< SND.NXT.
+    if flags & ACK and seg.ack != (sender.iss + 1) & MASK:
+        c.drop(DropReason.ACK_UNACCEPTABLE, seg, now)
+        if not flags & RST:
+            c.reply(RESET_BAD_ACK, RST, seg.ack, 0)
+        return
+    # Second, check the RST bit.
+    if flags & RST:
+        if flags & ACK:
+            c.finish(Trigger.RESET, CloseReason.REFUSED, now)
+        else:
+            c.drop(DropReason.RST_IGNORED, seg, now)
+        return
+    # Fourth, check the SYN bit.
+    if not flags & SYN:
+        c.drop(DropReason.NO_FLAGS, seg, now)
+        return
+    c.take_syn(seg, now)
+    if flags & ACK:
+        _opened(c, seg, now)
+        c.owe_ack(ACK_OF_SYN_ACK)
+        _rest_of_syn(c, seg, now)
+        return
+    # A SYN alone: simultaneous open.
+    c._move(Trigger.SYN, now)
+    c.handshake_lost = False
+    c.syn_due = c.send_due = True
+    _rest_of_syn(c, seg, now)
+
+
+def _opened(c: "Connection", seg: Segment, now: int) -> None:
+    """Our SYN is acknowledged: ESTABLISHED."""
+    c.sender.syn_acked(now, _ts_rtt(c, seg, now), c.handshake_lost, c.timers)
+    c._move(Trigger.SYN_ACK if c.state is State.SYN_SENT else Trigger.ACK_OF_SYN, now)
+
+
+def _rest_of_syn(c: "Connection", seg: Segment, now: int) -> None:
+    """Data or FIN on the peer's SYN: kept; acknowledged and delivered once ESTABLISHED (3.10.7.3, fourth)."""
+    if not seg.payload and not seg.flags & FIN:
+        return
+    seg.seq = (seg.seq + 1) & MASK
+    seg.flags &= ~SYN
+    if seg.flags & FIN:
+        c.receiver.fin_seq = (seg.seq + len(seg.payload)) & MASK
+    if c.state is State.SYN_RECEIVED:
+        if seg.payload:
+            c.receiver.store(seg.seq, seg.payload, c.config.reassembly_segments)
+        return
+    take_text(c, seg, now)
+    check_fin(c, now)
+
+
+def other_states(c: "Connection", seg: Segment, now: int) -> None:
+    """3.10.7.4, for SYN-RECEIVED and every later state but TIME-WAIT."""
+    if c.state is State.SYN_RECEIVED and _completes_simultaneous_open(c, seg):
+        seg.seq = (seg.seq + 1) & MASK
+        seg.flags &= ~SYN
+    if not check_paws(c, seg, now):
+        return
+    if not check_sequence(c, seg, now):
+        return
+    if seg.flags & RST:
+        check_rst(c, seg, now)
+        return
+    if seg.flags & SYN:
+        check_syn(c, seg, now)
+        return
+    if not check_ack(c, seg, now):
+        return
+    if seg.flags & URG:
+        take_urgent(c, seg)
+    if seg.payload or seg.flags & FIN:
+        take_text(c, seg, now)
+    check_fin(c, now)
+
+
+def _completes_simultaneous_open(c: "Connection", seg: Segment) -> bool:
+    """Figure 7: a SYN,ACK with SEQ = IRS and ACK = SND.NXT, which the first check read to the letter would refuse."""
+    return (
+        not c.passive
+        and seg.flags & (SYN | ACK | RST) == SYN | ACK
+        and seg.seq == c.receiver.irs
+        and seg.ack == c.sender.snd_nxt
+    )
+
+
+def check_paws(c: "Connection", seg: Segment, now: int) -> bool:
+    """RFC 7323 5.3 R1 to R3, before the first check; an RST is exempt."""
+    if not c.agreed_timestamps or seg.flags & RST:
+        return True
+    if not seg.has_timestamps:  # RFC 7323 3.2
+        c.drop(DropReason.PAWS, seg, now)
+        return False
+    if (seg.tsval - c.ts_recent) & MASK >= HALF and now - c.ts_recent_age < PAWS_VALID:  # seq inline
+        c.drop(DropReason.PAWS, seg, now)
+        if seg.payload or seg.flags & (SYN | FIN):
+            c.reply(ACK_DUPLICATE)
+        else:
+            c.challenge(now, ACK_DUPLICATE)
+        return False
+    return True
+
+
+def note_timestamp(c: "Connection", seg: Segment, now: int) -> None:
+    """RFC 7323 4.3: SEG.TSval >= TS.Recent and SEG.SEQ =< Last.ACK.sent; the segment is acceptable."""
+    if not c.agreed_timestamps or not seg.has_timestamps:
+        return
+    if (c.receiver.last_ack_sent - seg.seq) & MASK < HALF:  # seq inline
+        c.ts_recent = seg.tsval
+        c.ts_recent_age = now
+
+
+def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
+    """First: is any of the segment in the window? What is not gets an ACK, an RST nothing."""
+    receiver = c.receiver
+    length = len(seg.payload) + (seg.flags & FIN) + ((seg.flags & SYN) >> 1)
+    if receiver.acceptable(seg.seq, length):
+        if not seg.flags & RST:
+            note_timestamp(c, seg, now)
+        return True
+    if seg.flags & RST:
+        c.drop(DropReason.RST_OUT_OF_WINDOW, seg, now)
+        return False
+    if length and seg.seq == receiver.rcv_nxt and not seg.flags & SYN:
+        # MUST-66: with a zero window the ACK and URG of a segment at RCV.NXT are still processed; its text is not.
+        c.drop(DropReason.OUT_OF_WINDOW, seg, now)
+        note_timestamp(c, seg, now)
+        c.reply(ACK_DUPLICATE)
+        seg.payload = b""
+        seg.flags &= ~FIN
+        return True
+    ends = (seg.seq + length) & MASK
+    old = (receiver.rcv_nxt - ends) & MASK < HALF
+    if seg.flags & SYN:
+        c.drop(DropReason.SYN_IN_WINDOW, seg, now)
+        c.challenge(now)
+        return False
+    c.drop(DropReason.DUPLICATE if old and length else DropReason.OUT_OF_WINDOW, seg, now)
+    if c.state is State.SYN_RECEIVED and seg.flags & ACK and seg.ack != c.sender.snd_nxt:
+        c.reply(RESET_BAD_ACK, RST, seg.ack, 0)  # not a synchronized state (3.5.2, group 2)
+    elif length:
+        c.reply(ACK_DUPLICATE)
+    else:
+        c.challenge(now, ACK_DUPLICATE)
+    return False
+
+
+def check_rst(c: "Connection", seg: Segment, now: int) -> None:
+    """Second: an RST counts only at RCV.NXT; elsewhere in the window it is challenged (RFC 5961 3.2)."""
+    if seg.seq != c.receiver.rcv_nxt:
+        c.drop(DropReason.RST_NOT_EXACT, seg, now)
+        c.challenge(now)
+        return
+    reason = CloseReason.RESET
+    if c.state is State.SYN_RECEIVED:
+        reason = CloseReason.RESET if c.passive else CloseReason.REFUSED
+    c.finish(Trigger.RESET, reason, now)
+
+
+def check_syn(c: "Connection", seg: Segment, now: int) -> None:
+    """Fourth: a SYN in the window is challenged, whatever its number (RFC 5961 4.2)."""
+    c.drop(DropReason.SYN_IN_WINDOW, seg, now)
+    c.challenge(now)
+
+
+def check_ack(c: "Connection", seg: Segment, now: int) -> bool:
+    """Fifth: the ACK field. False ends the processing of the segment."""
+    sender = c.sender
+    if not seg.flags & ACK:
+        c.drop(DropReason.ACK_MISSING, seg, now)
+        return False
+    ack = seg.ack
+    if c.state is State.SYN_RECEIVED:
+        if ack != sender.snd_nxt:
+            c.drop(DropReason.ACK_UNACCEPTABLE, seg, now)
+            c.reply(RESET_BAD_ACK, RST, ack, 0)
+            return False
+        _opened(c, seg, now)
+        sender.set_window(seg.window << sender.shift, seg.seq, ack, now, c.timers)
+        if c.receiver.reassembly is not None:  # text that came with the peer's SYN
+            c.receiver.continue_from_store()
+            c.owe_ack(ACK_SECOND)
+        return True
+    if (sender.snd_nxt - ack) & MASK >= HALF:  # seq inline: ack > SND.NXT
+        c.drop(DropReason.ACK_TOO_NEW, seg, now)
+        c.challenge(now)
+        return False
+    behind = (sender.snd_una - ack) & MASK
+    if 0 < behind < HALF:  # seq inline: ack < SND.UNA
+        if behind > sender.max_snd_wnd:  # RFC 5961 5.2
+            c.drop(DropReason.ACK_TOO_OLD, seg, now)
+            c.challenge(now)
+            return False
+        return True  # an old ACK: its text counts, its ACK does not
+    _take_ack(c, seg, now)
+    return c.state is not State.CLOSED and c.state is not State.TIME_WAIT
+
+
+def _take_ack(c: "Connection", seg: Segment, now: int) -> None:
+    """SND.UNA =< SEG.ACK =< SND.NXT."""
+    sender = c.sender
+    ack = seg.ack
+    window = seg.window << sender.shift
+    sender.answered()
+    if ack != sender.snd_una:
+        recovering = sender.recovering
+        sender.acked(ack, now, _ts_rtt(c, seg, now), c.timers)
+        if recovering and not sender.recovering:
+            c.tell_congestion("recovered", now)
+        c.send_due = True
+    elif _is_duplicate_ack(c, seg, window):
+        c.send_due = True
+        if sender.duplicate_ack():
+            c.tell_congestion("fast retransmit", now)
+    # SND.WL1 < SEG.SEQ, or SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK
+    newer = (seg.seq - sender.snd_wl1) & MASK
+    if 0 < newer < HALF or (newer == 0 and (ack - sender.snd_wl2) & MASK < HALF):  # seq inline
+        if window != sender.snd_wnd:
+            c.send_due = True
+        sender.set_window(window, seg.seq, ack, now, c.timers)
+    if sender.fin_acked:
+        _our_fin_acked(c, now)
+
+
+def _is_duplicate_ack(c: "Connection", seg: Segment, window: int) -> bool:
+    """RFC 5681 2: (a) outstanding data, (b) no data, (c) no SYN or FIN, (d) ACK = SND.UNA, (e) the same window."""
+    sender = c.sender
+    return (
+        sender.snd_una != sender.snd_nxt
+        and not seg.payload
+        and not seg.flags & FIN
+        and window == sender.snd_wnd
+        and not sender.probing
+    )
+
+
+def _our_fin_acked(c: "Connection", now: int) -> None:
+    """The moves that the ACK of our FIN makes; FIN-WAIT-1 waits for `check_fin`, so that two moves show as one."""
+    if c.state is State.CLOSING:
+        c._move(Trigger.ACK_OF_FIN, now)
+    elif c.state is State.LAST_ACK:
+        c.finish(Trigger.ACK_OF_FIN, CloseReason.FINISHED, now)
+
+
+def take_urgent(c: "Connection", seg: Segment) -> None:
+    """Sixth: the URG bit; the pointer tells the number after the last urgent byte (3.8.5, RFC 6093)."""
+    if c.state in TAKES_TEXT and not c.receiver.shut and seg.urgent:
+        c.receiver.urgent((seg.seq + seg.urgent) & MASK)
+
+
+def take_text(c: "Connection", seg: Segment, now: int) -> None:
+    """Seventh: the segment's text, trimmed to the window, delivered in order or kept until what is missing comes."""
+    receiver = c.receiver
+    if c.state not in TAKES_TEXT:
+        return  # the peer has sent its FIN: nothing can follow
+    seq = seg.seq
+    payload = seg.payload
+    fin = bool(seg.flags & FIN)
+    count = len(payload)
+    behind = (receiver.rcv_nxt - seq) & MASK
+    if 0 < behind < HALF:  # seq inline: begins with what we have
+        if behind > count:
+            return
+        payload = memoryview(payload)[behind:]
+        count -= behind
+        seq = receiver.rcv_nxt
+    room = (receiver.rcv_edge - seq) & MASK
+    if count > room:
+        payload = memoryview(payload)[:room]
+        count = room
+        fin = False
+    if fin:
+        receiver.fin_seq = (seq + count) & MASK
+    if count and c.orphaned:
+        c.drop(DropReason.AFTER_CLOSE, seg, now)
+        c.reset(RESET_AFTER_CLOSE, Trigger.ABORT, CloseReason.ABORTED, now)
+        return
+    if seq != receiver.rcv_nxt:
+        if count and receiver.store(seq, payload, c.config.reassembly_segments) < 0:
+            c.drop(DropReason.REASSEMBLY_FULL, seg, now)
+        c.reply(ACK_DUPLICATE)
+        return
+    if not count:
+        return
+    filled = receiver.reassembly is not None
+    receiver.deliver(payload)
+    if filled:
+        receiver.continue_from_store()
+        c.owe_ack(ACK_DUPLICATE)  # RFC 5681 4.2: at once while there is or was a gap
+    elif 0 < behind < HALF:
+        c.owe_ack(ACK_DUPLICATE)
+    else:
+        schedule_ack(c, count, seg.segments, now)
+
+
+def schedule_ack(c: "Connection", count: int, segments: int, now: int) -> None:
+    """`count` bytes in `segments` segments were delivered in order: ACK every second full one, else soon (3.8.6.3)."""
+    receiver = c.receiver
+    receiver.unacked += segments
+    if receiver.unacked >= c.config.ack_every or not c.config.delayed_ack:
+        c.owe_ack(ACK_SECOND)
+    elif c.timers.delayed_ack == NEVER:
+        c.timers.delayed_ack = now + c.config.delayed_ack
+
+
+def check_fin(c: "Connection", now: int) -> None:
+    """Eighth: the FIN, when all before it has come; with it the move that the ACK of our own FIN makes."""
+    if c.state is State.CLOSED:
+        return
+    came = c.receiver.fin_seq >= 0 and c.state in TAKES_TEXT and c.receiver.take_fin()
+    acked = c.state is State.FIN_WAIT_1 and c.sender.fin_acked
+    if came:
+        c.owe_ack(ACK_OF_FIN)
+        c._emit(PeerClosed())
+    if came and acked:
+        c._move(Trigger.FIN_AND_ACK_OF_FIN, now)
+    elif came:
+        c._move(Trigger.FIN, now)
+    elif acked:
+        c._move(Trigger.ACK_OF_FIN, now)
+
+
+def _ts_rtt(c: "Connection", seg: Segment, now: int) -> int:
+    """The round trip that the timestamp echo tells, in ns (RFC 7323 4.1); -1 without one."""
+    if not seg.has_timestamps or not seg.tsecr or not c.config.timestamps:
+        return -1
+    elapsed = (c.timestamp(now) - seg.tsecr) & MASK
+    return elapsed * MILLISECOND if elapsed < HALF else -1

@@ -1,0 +1,485 @@
+"""The boundary of the engine: one connection, from OPEN to CLOSED (RFC 9293 3.9.1, 3.10).
+
+Owns the state, the timers and the order of things: `receive` and the calls change state, `transmit` alone builds segments.
+The sender, the receiver and congestion control do their own arithmetic and are told; they never look back up here.
+Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argument everywhere, in nanoseconds.
+"""
+
+from typing import Any, Final
+
+from synfin.engine import arrives, fastpath, output
+from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
+from synfin.engine.entry import Entry
+from synfin.engine.errors import CloseReason, DropReason, UsageError
+from synfin.engine.events import Closed, Connected, Event
+from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss
+from synfin.engine.observe import Observer
+from synfin.engine.receiver import Receiver
+from synfin.engine.segment import (
+    ACK,
+    ACK_CHALLENGE,
+    ACK_DELAYED,
+    ACK_WINDOW_UPDATE,
+    RESET_ABORT,
+    RST,
+    Buffer,
+    Outgoing,
+    Segment,
+)  # fmt: skip
+from synfin.engine.sender import Sender
+from synfin.engine.seq import MASK
+from synfin.engine.state import State, Trigger
+from synfin.engine.timers import Timers
+
+WRITE_URGENT: Final = 1  # the last byte of this write is urgent (MSG_OOB)
+WRITE_MORE: Final = 2  # more follows at once: hold back a partial segment (MSG_MORE)
+MAX_REPLIES: Final = 64  # answers kept for one `transmit`; what exceeds them is answered by one of them
+NO_ACK: Final = -1
+CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
+
+OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+OVER: Final = (State.CLOSED, State.TIME_WAIT)
+CAN_SEND: Final = (State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+class Connection(Entry):
+    """One TCP connection.
+
+    `key` names it (observe.py), `iss` is its initial sequence number (RFC 6528), `ts_offset` what it adds to its timestamp
+    clock in milliseconds (RFC 7323 7.1), `mtu` the largest packet in bytes that its path takes.
+    """
+
+    __slots__ = (
+        "ack_now", "agreed_timestamps", "challenges_left", "challenges_until", "close_reason", "config", "established",
+        "events", "handshake_lost", "mtu", "orphaned", "passive", "receiver", "replies", "scaling", "send_due", "sender",
+        "syn_due",
+        "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self, key: bytes, config: TcpConfig, iss: int, ts_offset: int, mtu: int, observer: Observer | None = None
+    ) -> None:
+        super().__init__(key, observer)
+        self.config: TcpConfig = config
+        self.mtu: int = mtu
+        self.sender: Sender = Sender(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
+        self.receiver: Receiver = Receiver(config, receive_mss(config, key, mtu))
+        self.timers: Timers = Timers()
+        self.passive: bool = False
+        self.established: bool = False  # ESTABLISHED has been reached
+        self.orphaned: bool = False  # the application has closed both halves
+        self.close_reason: CloseReason | None = None
+        self.events: list[Event] | None = None
+        self.replies: list[tuple[int, int, int, int]] | None = None  # reason, flags, SEQ, ACK
+        self.ack_now: int = NO_ACK  # the reason for an ACK owed now
+        self.send_due: bool = False
+        self.syn_due: bool = False
+        self.agreed_timestamps: bool = False
+        self.scaling: bool = False
+        self.ts_offset: int = ts_offset
+        self.ts_recent: int = 0
+        self.ts_recent_age: int = 0
+        self.syn_since: int = 0
+        self.handshake_lost: bool = False
+        self.user_timeout: int = config.user_timeout
+        self.challenges_left: int = 0
+        self.challenges_until: int = 0
+
+    # --- opening
+
+    def connect(self, now: int, data: Buffer = b"") -> None:
+        """Active OPEN (3.10.1); `data` rides on the handshake's third segment. Raises UsageError on a used connection."""
+        if self.state is not State.CLOSED or self.close_reason is not None:
+            raise UsageError("connect needs a new connection (RFC 9293 3.10.1)")
+        self.syn_since = now
+        self._move(Trigger.ACTIVE_OPEN, now)
+        self.syn_due = self.send_due = True
+        if data:
+            self.write(data, now)
+
+    @classmethod
+    def from_request(
+        cls, key: bytes, config: TcpConfig, iss: int, ts_offset: int, mtu: int, syn: Segment, now: int,
+        sent_at: int, observer: Observer | None = None,
+    ) -> "Connection":  # fmt: skip
+        """A passive open in SYN-RECEIVED whose SYN,ACK a listener sent: the next step is to `receive` the final ACK.
+
+        `syn` carries the peer's sequence number and options as they were on its SYN; `sent_at` is when our SYN,ACK went out
+        in nanoseconds, or -1 when it went more than once (Karn).
+        """
+        connection = cls(key, config, iss, ts_offset, mtu, observer)
+        connection.passive = True
+        connection.state = State.SYN_RECEIVED  # the listener reported the move when it made the record
+        connection.take_syn(syn, now)
+        connection.handshake_lost = sent_at < 0
+        connection.syn_since = now
+        connection.sender.syn_sent(max(sent_at, 0), connection.timers)
+        connection.timers.retransmission = NEVER  # the listener repeats the SYN,ACK
+        return connection
+
+    def take_syn(self, syn: Segment, now: int) -> None:
+        """The peer's SYN: its sequence number, its options, its window (never scaled on a SYN, RFC 7323 2.2)."""
+        agreement = Agreement(self.config, syn, self.key, self.mtu)
+        self.receiver.start(syn.seq, agreement.receive_shift)
+        self.sender.agree(self.config, agreement.send_mss, agreement.send_shift)
+        self.agreed_timestamps = agreement.timestamps
+        self.scaling = agreement.scaling
+        if agreement.timestamps:
+            self.ts_recent = syn.tsval
+            self.ts_recent_age = now
+        self.sender.first_window(syn.window, syn.seq, syn.ack)
+
+    # --- segments in
+
+    def receive(self, segment: Segment, now: int) -> None:
+        """SEGMENT ARRIVES (3.10.7) in any state but CLOSED, LISTEN and TIME-WAIT; never raises for what a peer sends."""
+        if self.state is State.ESTABLISHED and fastpath.take(self, segment, now):
+            return
+        if self.state is State.SYN_SENT:
+            arrives.in_syn_sent(self, segment, now)
+        elif self.state is not State.CLOSED and self.state is not State.TIME_WAIT:
+            arrives.other_states(self, segment, now)
+
+    def owe_ack(self, reason: int) -> None:
+        """An ACK is owed now; any segment that goes out pays it."""
+        if self.ack_now == NO_ACK:
+            self.ack_now = reason
+
+    def reply(self, reason: int, flags: int = ACK, seq: int = CURRENT, ack: int = CURRENT) -> None:
+        """A segment owed to one particular segment; it never merges with another."""
+        if self.replies is None:
+            self.replies = []
+        if len(self.replies) < MAX_REPLIES:
+            self.replies.append((reason, flags, seq, ack))
+
+    def challenge(self, now: int, reason: int = ACK_CHALLENGE) -> None:
+        """A challenge ACK, at most `config.challenge_acks` in `config.challenge_ack_period` (RFC 5961 7).
+
+        An ACK that answers a mere ACK draws on the same budget, so that two confused peers cannot answer each other for ever.
+        """
+        if now >= self.challenges_until:
+            self.challenges_until = now + self.config.challenge_ack_period
+            self.challenges_left = self.config.challenge_acks
+        if self.challenges_left > 0:
+            self.challenges_left -= 1
+            self.reply(reason)
+
+    def drop(self, reason: DropReason, segment: Segment, now: int) -> None:
+        """Tell the observer that `segment`, or what remained of it, is not taken."""
+        if self.observer is not None:
+            self.observer.dropped(now, self.key, reason, segment)
+
+    # --- segments out
+
+    def transmit(self, now: int, out: list[Outgoing], room: int) -> None:
+        """Append to `out` all that may go now, at most about `room` bytes of payload."""
+        output.transmit(self, now, out, room)
+
+    def next_deadline(self) -> int:
+        """When to call `handle_timers`, in ns: NEVER for nothing, 0 when `transmit` has something to send."""
+        if self.send_due or self.ack_now != NO_ACK or self.replies is not None:
+            return 0
+        first = self.timers.earliest()
+        if first == NEVER:
+            return NEVER
+        limit = self._give_up_at()
+        return limit if limit < first else first
+
+    def _give_up_at(self) -> int:
+        """When the user timeout, or R2 for a SYN, is reached (3.8.3)."""
+        if self.state in OPENING:
+            return self.syn_since + self.config.syn_timeout
+        return self.sender.user_deadline(self.user_timeout)
+
+    # --- timers
+
+    def handle_timers(self, now: int) -> None:
+        """Act on every timer whose time has come (3.10.8)."""
+        timers = self.timers
+        if self.state in OVER:
+            return
+        if timers.earliest() != NEVER and now >= self._give_up_at():
+            self._tell_timer("user timeout", "", now)
+            self.finish(Trigger.USER_TIMEOUT, CloseReason.TIMED_OUT, now)
+            return
+        if now >= timers.retransmission:
+            self._retransmission_timeout(now)
+        if now >= timers.persist:
+            timers.persist = NEVER
+            self._tell_timer("persist", "", now)
+            self.sender.persist_timeout()
+            self.send_due = True
+        if now >= timers.delayed_ack:
+            timers.delayed_ack = NEVER
+            self._tell_timer("delayed ACK", "", now)
+            self.owe_ack(ACK_DELAYED)
+        if now >= timers.fin_wait_2:
+            self._tell_timer("FIN-WAIT-2", "", now)
+            self.finish(Trigger.ORPHAN_TIMEOUT, CloseReason.ORPHANED, now)
+
+    def _retransmission_timeout(self, now: int) -> None:
+        sender = self.sender
+        self.timers.retransmission = NEVER
+        self.send_due = True
+        if self.state in OPENING:
+            self.handshake_lost = True
+            self.syn_due = True
+            sender.rtt.back_off()
+            self._tell_timer("handshake", str(sender.rtt.rto), now)
+            return
+        sender.retransmission_timeout()
+        self._tell_timer("retransmission", str(sender.rtt.rto), now)
+        self.tell_congestion("timeout", now)
+
+    def _tell_timer(self, timer: str, detail: str, now: int) -> None:
+        if self.observer is not None:
+            self.observer.timer_fired(now, self.key, timer, detail)
+
+    def tell_congestion(self, cause: str, now: int) -> None:
+        """Tell the observer of a change in congestion control."""
+        if self.observer is not None:
+            congestion = self.sender.congestion
+            self.observer.congestion(now, self.key, cause, congestion.cwnd, congestion.ssthresh)
+
+    # --- the application's calls
+
+    def write(self, data: Buffer, now: int, flags: int = 0) -> int:
+        """SEND (3.10.2): returns the bytes accepted, 0 when the send buffer is full. `flags`: WRITE_URGENT, WRITE_MORE.
+
+        Raises UsageError after CLOSE and in states without a peer.
+        """
+        sender = self.sender
+        if sender.fin_queued or self.state not in CAN_SEND:
+            raise UsageError(f"write after the sending side was closed, or without a connection; state {self.state}")
+        room = sender.capacity - sender.buffer.size
+        count = len(data)
+        if count > room:
+            if room <= 0:
+                return 0
+            data = memoryview(data)[:room]
+            count = room
+        if not count:
+            return 0
+        sender.buffer.append(data)
+        sender.more = bool(flags & WRITE_MORE)
+        if flags & WRITE_URGENT:
+            base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes
+            sender.snd_up = (base + sender.buffer.size) & MASK
+            sender.urgent_due = sender.urgent_mode = True
+        self.send_due = self.state not in OPENING or self.syn_due
+        return count
+
+    def read(self, limit: int, now: int) -> bytes:
+        """RECEIVE (3.10.3): at most `limit` bytes in order; b'' when there are none (see `peer_closed`)."""
+        data = self.receiver.read(limit, False)
+        if data:
+            self._window_may_open()
+        return data
+
+    def read_into(self, buffer: Buffer, now: int) -> int:
+        """Like `read`, into `buffer`; returns the bytes copied."""
+        count = self.receiver.read_into(memoryview(buffer).cast("B"))
+        if count:
+            self._window_may_open()
+        return count
+
+    def peek(self, limit: int) -> bytes:
+        """What `read` would return, without taking it."""
+        return self.receiver.read(limit, True)
+
+    def _window_may_open(self) -> None:
+        if not self.receiver.fin_received and self.established and self.state not in OVER:
+            if self.receiver.update_due():
+                self.owe_ack(ACK_WINDOW_UPDATE)
+
+    def shutdown_send(self, now: int) -> None:
+        """CLOSE of our direction (3.10.4): FIN after what is queued; the peer's stays open. Repeating it does nothing."""
+        if self.sender.fin_queued or self.state in OVER:
+            return
+        if self.state is State.SYN_SENT:
+            self.finish(Trigger.CLOSE, CloseReason.ABORTED, now)
+            return
+        self.sender.fin_queued = True
+        self.send_due = True
+        if self.state is not State.SYN_RECEIVED:  # there it waits for ESTABLISHED (3.10.4)
+            self._move(Trigger.CLOSE, now)
+
+    def shutdown_receive(self, now: int) -> None:
+        """No more is read: what has come is discarded, what comes is acknowledged and discarded."""
+        self.receiver.discard()
+
+    def close(self, now: int) -> None:
+        """CLOSE of both halves; the connection lives on without its user. RST when data is unread (RFC 2525 2.17)."""
+        if self.orphaned:
+            return
+        self.orphaned = True
+        if self.state in OVER:
+            return
+        if self.receiver.size:
+            self.abort(now)
+            return
+        self.shutdown_send(now)
+        if self.state is State.FIN_WAIT_2:
+            self._start_fin_wait_2(now)
+
+    def abort(self, now: int) -> None:
+        """ABORT (3.10.5): RST to the peer where there is one, everything queued is lost."""
+        self.orphaned = True
+        if self.state in OVER:
+            return
+        self.reset(RESET_ABORT, Trigger.ABORT, CloseReason.ABORTED, now)
+
+    def reset(self, reason: int, trigger: Trigger, close_reason: CloseReason, now: int) -> None:
+        """End with <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> to a peer that knows us; SYN-SENT sends none (3.10.5)."""
+        silent = self.state is State.SYN_SENT
+        self.finish(trigger, close_reason, now)
+        if not silent:
+            self.reply(reason, RST | ACK)
+
+    # --- ends
+
+    def finish(self, trigger: Trigger, reason: CloseReason, now: int) -> None:
+        """To CLOSED by `trigger`: timers stop, what was to be sent is gone, what had arrived can still be read."""
+        self.close_reason = reason
+        self._move(trigger, now)
+        self.timers.stop()
+        self.replies = None
+        self.ack_now = NO_ACK
+        self.send_due = self.syn_due = False
+        self.sender.discard()
+
+    def two_msl_over(self, now: int) -> None:
+        """The stack's TIME-WAIT entry has run out; it has told the observer."""
+        self.state = State.CLOSED
+
+    def _entered(self, state: State, now: int) -> None:
+        if state is State.ESTABLISHED:
+            self.established = True
+            self._emit(Connected())
+            if self.sender.fin_queued:  # CLOSE was called in SYN-RECEIVED
+                self._move(Trigger.CLOSE, now)
+            self.send_due = True
+        elif state is State.FIN_WAIT_2:
+            if self.orphaned:
+                self._start_fin_wait_2(now)
+        elif state is State.TIME_WAIT:
+            self.close_reason = CloseReason.FINISHED
+            self.timers.stop()
+            self._emit(Closed(CloseReason.FINISHED))
+        elif state is State.CLOSED:
+            self._emit(Closed(self.close_reason or CloseReason.FINISHED))
+
+    def _start_fin_wait_2(self, now: int) -> None:
+        if self.config.fin_wait_2_timeout:
+            self.timers.fin_wait_2 = now + self.config.fin_wait_2_timeout
+            if self.observer is not None:
+                self.observer.timer_started(now, self.key, "FIN-WAIT-2", self.timers.fin_wait_2)
+
+    def _emit(self, event: Event) -> None:
+        if self.events is None:
+            self.events = []
+        self.events.append(event)
+
+    # --- what a user may ask
+
+    def next_event(self) -> Event | None:
+        """The oldest change not yet told."""
+        if not self.events:
+            return None
+        event = self.events.pop(0)
+        if not self.events:
+            self.events = None
+        return event
+
+    @property
+    def peer_closed(self) -> bool:
+        """Whether the peer's FIN has arrived in order; with nothing readable that is the end of the stream."""
+        return self.receiver.fin_received
+
+    def readable(self) -> int:
+        """Bytes that can be read now."""
+        return self.receiver.size
+
+    def writable(self) -> int:
+        """Bytes that `write` would accept now."""
+        if self.sender.fin_queued or self.state not in CAN_SEND:
+            return 0
+        return max(self.sender.capacity - self.sender.buffer.size, 0)
+
+    def unsent(self) -> int:
+        """Bytes written and never sent."""
+        return self.sender.unsent if self.state not in OPENING else self.sender.buffer.size
+
+    def unacked(self) -> int:
+        """Bytes written and not yet acknowledged, sent or not."""
+        return self.sender.buffer.size
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether an urgent byte waits to be read out of band."""
+        return bool(self.receiver.urgent_byte)
+
+    def read_urgent(self, peek: bool = False) -> bytes:
+        """The urgent byte (MSG_OOB), b'' when there is none."""
+        byte = self.receiver.urgent_byte
+        if not peek:
+            self.receiver.urgent_byte = b""
+        return byte
+
+    @property
+    def at_mark(self) -> bool:
+        """Whether the next byte to read stands at the urgent mark (SIOCATMARK, RFC 6093)."""
+        return self.receiver.mark == 0
+
+    def set_option(self, name: str, value: int, now: int) -> None:
+        """Change an option: `nodelay`, `send_buffer`, `receive_buffer` (bytes), `user_timeout` (ns), `oob_inline`.
+
+        Raises UsageError for another name or a value below 0.
+        """
+        if value < 0:
+            raise UsageError(f"{name} is not negative")
+        if name == "nodelay":
+            self.sender.nodelay = bool(value)
+            self.send_due = self.send_due or (bool(value) and self.established)
+        elif name == "send_buffer":
+            self.sender.capacity = value
+        elif name == "receive_buffer":
+            self.receiver.capacity = value
+        elif name == "user_timeout":
+            self.user_timeout = value or self.config.user_timeout
+        elif name == "oob_inline":
+            self.receiver.oob_inline = bool(value)
+        else:
+            raise UsageError(f"no option {name!r}")
+
+    def info(self, now: int) -> dict[str, Any]:
+        """What can be told of the connection; sequence numbers as they are, sizes in bytes, times in ns."""
+        sender, receiver = self.sender, self.receiver
+        return {
+            "state": self.state, "snd_una": sender.snd_una, "snd_nxt": sender.snd_nxt, "snd_wnd": sender.snd_wnd,
+            "rcv_nxt": receiver.rcv_nxt, "rcv_wnd": receiver.rcv_wnd, "iss": sender.iss, "irs": receiver.irs,
+            "mss": sender.mss, "cwnd": sender.congestion.cwnd, "ssthresh": sender.congestion.ssthresh,
+            "srtt": sender.rtt.srtt, "rttvar": sender.rtt.rttvar, "rto": sender.rtt.rto,
+            "backoff": sender.rtt.backoff, "unsent": self.unsent(), "unacked": self.unacked(),
+            "readable": receiver.size, "timestamps": self.agreed_timestamps,
+        }  # fmt: skip
+
+    def timestamp(self, now: int) -> int:
+        """Our timestamp clock: milliseconds, offset by a secret of the connection (RFC 7323 5.4, 7.1)."""
+        return (now // MILLISECOND + self.ts_offset) & MASK
+
+    def check_invariants(self) -> None:
+        """Raises AssertionError where sequence space, buffers and timers contradict each other."""
+        sender, receiver = self.sender, self.receiver
+        outstanding = sender.outstanding
+        assert outstanding < 1 << 31, "SND.UNA =< SND.NXT"
+        if self.state not in OVER and self.state not in OPENING:
+            fin = 1 if sender.fin_sent and outstanding else 0
+            assert 0 <= outstanding - fin <= sender.buffer.size, "what is in flight is in the buffer"
+            assert not sender.fin_sent or outstanding - fin == sender.buffer.size, "nothing is sent after the FIN"
+            waiting = outstanding and not self.send_due
+            armed = self.timers.retransmission != NEVER or self.timers.persist != NEVER
+            assert armed or not waiting, "what is in flight has a timer"
+        assert receiver.rcv_wnd < 1 << 31, "RCV.NXT =< right edge"
+        assert receiver.size == receiver.counted(), "bytes counted are bytes kept"
+        assert self.state is not State.CLOSED or self.timers.earliest() == NEVER, "CLOSED has no timer"

@@ -1,0 +1,74 @@
+"""Opening: initial sequence numbers (RFC 6528) and what the options of SYN and SYN,ACK agree on (RFC 7323, RFC 9293 3.7.1)."""
+
+import hashlib
+from typing import Final
+
+from synfin.engine.config import TcpConfig
+from synfin.engine.segment import Segment
+from synfin.engine.seq import MASK
+
+MAX_WINDOW: Final = 65_535
+MAX_SHIFT: Final = 14  # RFC 7323 2.3
+TIMESTAMP_SPACE: Final = 12  # 10 bytes and two NOPs
+IP4_KEY: Final = 12  # bytes of a connection's key over IPv4
+
+
+def keyed_number(secret: bytes, purpose: bytes, key: bytes) -> int:
+    """32 bits that nobody without `secret` can predict: F() of RFC 6528 3."""
+    digest = hashlib.blake2b(purpose + key, digest_size=4, key=secret[:64]).digest()
+    return int.from_bytes(digest, "big")
+
+
+def initial_sequence_number(secret: bytes, key: bytes, now: int) -> int:
+    """ISN = M + F(addresses, ports, secret), M a clock of 4 microseconds (RFC 6528 3, RFC 9293 3.4.1); `now` in ns."""
+    return (now // 4000 + keyed_number(secret, b"isn", key)) & MASK
+
+
+def timestamp_offset(secret: bytes, key: bytes) -> int:
+    """What a connection adds to its millisecond clock, so that its timestamps tell nothing of others (RFC 7323 7.1)."""
+    return keyed_number(secret, b"timestamp", key)
+
+
+def window_scale_for(buffer: int) -> int:
+    """The smallest shift with which the 16-bit window can say `buffer` bytes (RFC 7323 2)."""
+    shift = 0
+    while shift < MAX_SHIFT and MAX_WINDOW << shift < buffer:
+        shift += 1
+    return shift
+
+
+def header_space(key: bytes) -> int:
+    """Bytes of IP and TCP header without options."""
+    return 40 if len(key) == IP4_KEY else 60
+
+
+def receive_mss(config: TcpConfig, key: bytes, mtu: int) -> int:
+    """The MSS option we send: from the MTU, not lowered by options (RFC 6691), or as configured."""
+    from_mtu = mtu - header_space(key)
+    return min(config.mss, from_mtu) if config.mss else from_mtu
+
+
+def default_mss(key: bytes) -> int:
+    """The MSS of a peer that sends no such option: 536 over IPv4, 1220 over IPv6 (3.7.1, MUST-15)."""
+    return 536 if len(key) == IP4_KEY else 1220
+
+
+class Agreement:
+    """What both sides' options come to. `send_mss` is net of the options in every segment (Eff.snd.MSS, 3.7.1)."""
+
+    __slots__ = ("peer_mss", "receive_shift", "sack", "scaling", "send_mss", "send_shift", "timestamps")
+
+    def __init__(self, config: TcpConfig, syn: Segment, key: bytes, mtu: int) -> None:
+        """From our configuration and the peer's `syn` (a SYN or SYN,ACK)."""
+        self.peer_mss: int = syn.mss if syn.mss > 0 else default_mss(key)
+        self.timestamps: bool = config.timestamps and syn.has_timestamps
+        self.scaling: bool = config.window_scaling and syn.wscale >= 0
+        self.send_shift: int = min(syn.wscale, MAX_SHIFT) if self.scaling else 0
+        self.receive_shift: int = window_scale_for(config.receive_buffer) if self.scaling else 0
+        self.sack: bool = syn.sack_permitted
+        self.send_mss: int = effective_mss(self.peer_mss, mtu - header_space(key), self.timestamps)
+
+
+def effective_mss(peer_mss: int, path: int, timestamps: bool) -> int:
+    """Eff.snd.MSS: what the peer takes and the path carries, less the timestamp option; at least 8 bytes."""
+    return max(min(peer_mss, path) - (TIMESTAMP_SPACE if timestamps else 0), 8)

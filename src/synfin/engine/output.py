@@ -1,0 +1,150 @@
+"""The only place where a connection's segments are built.
+
+Owns the order in which things go: replies, then a SYN, then retransmissions and data, then an ACK that found nothing to
+ride on. Knows a Connection and its parts; changes no state but what sending itself changes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from synfin.engine.config import NEVER
+from synfin.engine.handshake import MAX_WINDOW, window_scale_for
+from synfin.engine.segment import (
+    ACK,
+    FAST_RETRANSMIT,
+    FIN,
+    FIN_SENT,
+    NEW_DATA,
+    PSH,
+    RETRANSMIT_FIN,
+    RETRANSMIT_HANDSHAKE,
+    RETRANSMIT_TIMEOUT,
+    RST,
+    SYN,
+    SYN_ACK,
+    SYN_OPEN,
+    URG,
+    URGENT_NOTICE,
+    Buffer,
+    Outgoing,
+)  # fmt: skip
+from synfin.engine.sender import Plan
+from synfin.engine.seq import HALF, MASK
+from synfin.engine.state import State
+
+if TYPE_CHECKING:
+    from synfin.engine.connection import Connection
+
+NO_ACK: Final = -1
+CURRENT: Final = -1
+SENDING: Final = (
+    State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK,
+)  # fmt: skip
+
+
+def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
+    """See Connection.transmit."""
+    c.send_due = False
+    if c.replies is not None:
+        replies, c.replies = c.replies, None
+        for reason, flags, seq, ack in replies:
+            out.append(_reply(c, now, reason, flags, seq, ack))
+    if c.syn_due:
+        c.syn_due = False
+        out.append(_syn(c, now))
+        return
+    if c.state in SENDING:
+        sender = c.sender
+        if sender.last_sent and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
+            sender.congestion.on_idle()
+        while True:
+            if room <= 0:
+                c.send_due = True
+                break
+            plan = sender.next_plan(now, c.timers, c.config.persist_max)
+            if plan is None:
+                break
+            out.append(_data(c, plan, now))
+            room -= plan.count + 1
+        if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
+            sender.urgent_due = False
+            c.ack_now = URGENT_NOTICE
+    if c.ack_now != NO_ACK:
+        out.append(_segment(c, now, c.sender.snd_nxt, ACK, c.ack_now, b""))
+
+
+def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer) -> Outgoing:
+    """A segment of a synchronized connection; whatever it is, it acknowledges all that has come."""
+    receiver = c.receiver
+    sender = c.sender
+    rcv_nxt = receiver.rcv_nxt
+    segment = Outgoing(seq, rcv_nxt, flags, receiver.window_field(), reason, payload)
+    if c.agreed_timestamps:
+        segment.has_timestamps = True
+        segment.tsval = c.timestamp(now)
+        segment.tsecr = c.ts_recent
+    if sender.urgent_mode:
+        ahead = (sender.snd_up - seq) & MASK
+        if 0 < ahead < HALF:  # seq inline: urgent data ends after this segment begins (3.8.5)
+            segment.flags |= URG
+            segment.urgent = min(ahead, 0xFFFF)
+    receiver.last_ack_sent = rcv_nxt
+    receiver.unacked = 0
+    c.ack_now = NO_ACK
+    c.timers.delayed_ack = NEVER
+    return segment
+
+
+def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
+    sender = c.sender
+    count = plan.count
+    offset = (plan.seq - sender.snd_una) & MASK
+    payload = sender.buffer.view(offset, count) if count else b""
+    flags = ACK
+    if count and offset + count == sender.buffer.size and not sender.more:
+        flags |= PSH  # the segment that empties the send queue (3.9.1.2)
+    reason = plan.reason
+    if plan.fin:
+        flags |= FIN
+        if reason == NEW_DATA:
+            reason = FIN_SENT
+        elif not count and reason in (RETRANSMIT_TIMEOUT, FAST_RETRANSMIT):
+            reason = RETRANSMIT_FIN
+    segment = _segment(c, now, plan.seq, flags, reason, payload)
+    if count > sender.mss:
+        segment.gso_size = sender.mss
+    if segment.flags & URG:
+        sender.urgent_due = False
+    sender.sent(plan, now, c.timers)
+    return segment
+
+
+def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int) -> Outgoing:
+    if flags & RST:
+        segment = Outgoing(
+            c.sender.snd_nxt if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
+        )
+        if c.agreed_timestamps and flags & ACK:
+            segment.has_timestamps = True
+            segment.tsval = c.timestamp(now)
+            segment.tsecr = c.ts_recent
+        return segment
+    return _segment(c, now, c.sender.snd_nxt, flags, reason, b"")
+
+
+def _syn(c: "Connection", now: int) -> Outgoing:
+    """Our SYN, or in SYN-RECEIVED after a simultaneous open our SYN,ACK; no data rides on either."""
+    config = c.config
+    both = c.state is State.SYN_RECEIVED
+    reason = RETRANSMIT_HANDSHAKE if c.handshake_lost else (SYN_ACK if both else SYN_OPEN)
+    window = min(c.receiver.capacity, MAX_WINDOW)
+    segment = Outgoing(c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason)
+    segment.mss = c.receiver.mss
+    if c.agreed_timestamps if both else config.timestamps:
+        segment.has_timestamps = True
+        segment.tsval = c.timestamp(now)
+        segment.tsecr = c.ts_recent
+    if c.scaling if both else config.window_scaling:
+        segment.wscale = window_scale_for(c.receiver.capacity)
+    c.sender.syn_sent(now, c.timers)
+    c.receiver.last_ack_sent = c.receiver.rcv_nxt
+    return segment

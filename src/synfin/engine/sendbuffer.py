@@ -1,0 +1,85 @@
+"""Bytes that were written and are not yet acknowledged, addressed by their distance from the first of them.
+
+Owns the bytes only; which sequence number the first one has is the sender's affair. `bytes` are kept by reference, any
+other buffer is copied when written. Small writes are joined, so that a thousand of one byte do not cost a thousand chunks.
+"""
+
+from bisect import bisect_right
+from typing import Final
+
+from synfin.engine.segment import Buffer
+
+JOIN: Final = 4096  # bytes: chunks up to this size are joined
+VIEW: Final = 8192  # bytes: from this size on a view is cheaper than a copy
+COMPACT: Final = 64  # chunks that may be spent before the lists are cut
+
+
+class SendBuffer:
+    """A queue of chunks; `size` bytes in all. The lists exist only while there is something in them."""
+
+    __slots__ = ("_base", "_chunks", "_head", "_starts", "size")
+
+    def __init__(self) -> None:
+        self.size: int = 0
+        self._base: int = 0  # position of the first byte; positions only grow
+        self._head: int = 0  # index of the chunk that holds it
+        self._chunks: list[bytes] | None = None
+        self._starts: list[int] | None = None
+
+    def append(self, data: Buffer) -> None:
+        """Take `data` at the end."""
+        chunk = data if type(data) is bytes else bytes(data)
+        chunks, starts = self._chunks, self._starts
+        if chunks is None or starts is None:
+            self._chunks = [chunk]
+            self._starts = [self._base]
+            self._head = 0
+        elif len(chunk) < JOIN and len(chunks[-1]) + len(chunk) <= JOIN:
+            chunks[-1] += chunk
+        else:
+            chunks.append(chunk)
+            starts.append(self._base + self.size)
+        self.size += len(chunk)
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` bytes: they are acknowledged."""
+        self._base += count
+        self.size -= count
+        if not self.size:
+            self._chunks = self._starts = None
+            return
+        assert self._starts is not None and self._chunks is not None
+        head = self._head
+        starts = self._starts
+        last = len(starts) - 1
+        while head < last and starts[head + 1] <= self._base:
+            self._chunks[head] = b""
+            head += 1
+        if head >= COMPACT:
+            del self._chunks[:head], starts[:head]
+            head = 0
+        self._head = head
+
+    def view(self, offset: int, count: int) -> Buffer:
+        """`count` bytes from `offset` on; a view where they lie in one large chunk."""
+        chunks, starts = self._chunks, self._starts
+        if not count or chunks is None or starts is None:
+            return b""
+        position = self._base + offset
+        index = self._head
+        if index + 1 < len(starts) and starts[index + 1] <= position:
+            index = bisect_right(starts, position, index) - 1
+        chunk = chunks[index]
+        begin = position - starts[index]
+        if begin + count <= len(chunk):
+            if count >= VIEW:
+                return memoryview(chunk)[begin : begin + count]
+            return chunk[begin : begin + count]
+        parts = [memoryview(chunk)[begin:]]
+        missing = count - len(parts[0])
+        while missing > 0:
+            index += 1
+            part = memoryview(chunks[index])[:missing]
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)

@@ -68,11 +68,12 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def shell_environment() -> dict[str, str]:
-    """The environment of a fresh shell in the checkout: nothing of make, pytest or an activated .venv."""
+    """The environment of a fresh shell in the checkout, in English: nothing of make, pytest or an activated .venv."""
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     own = str(Path(sys.executable).parent)
     paths = [path for path in environment.get("PATH", os.defpath).split(os.pathsep) if path != own]
     environment["PATH"] = os.pathsep.join(paths)
     environment.pop("VIRTUAL_ENV", None)
     environment.pop("PYTHONPATH", None)
+    environment["LC_ALL"] = "C.UTF-8"
     return environment

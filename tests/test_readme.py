@@ -91,7 +91,7 @@ def test_the_readme_shows_what_make_demo_prints(shell_environment: dict[str, str
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_command_in_the_readme_works_as_it_stands(
-    name: str, request: pytest.FixtureRequest, shell_environment: dict[str, str]
+    name: str, shell_environment: dict[str, str]
 ) -> None:
     found = commands(read(name))
     assert found, f"{name} has no command"

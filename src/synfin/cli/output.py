@@ -1,0 +1,39 @@
+"""What the commands share in printing: whether colour is wanted, files written whole or not at all, JSON lines.
+
+Owns nothing that is said. Prints to stdout only what was asked for; notices go to stderr where stdout is for a program.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import click
+
+WIDTH: Final = 80  # columns, whatever the terminal has: what the README shows is what is seen
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether `stream` is a terminal that may be sent escape codes (no-color.org; TERM=dumb)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def colour() -> bool:
+    """wants_colour for this process's stdout."""
+    return wants_colour(sys.stdout, os.environ)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; raises click.UsageError in one line when that cannot be done."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def print_json_lines(objects: Iterable[Mapping[str, Any]]) -> None:
+    """One object a line, in the order of their keys as given, so that equal runs print equal bytes."""
+    for each in objects:
+        print(json.dumps(each, ensure_ascii=False))

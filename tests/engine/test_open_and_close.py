@@ -153,3 +153,13 @@ def test_a_lost_fin_is_repeated() -> None:
     pair.until_quiet(30 * SECOND)
     assert pair.log[:2] == ["A FIN,ACK seq=101 ack=301 lost", "A FIN,ACK seq=101 ack=301"]
     assert pair.b.connection.state is State.CLOSE_WAIT
+
+
+def test_the_ack_of_a_fin_may_wait_for_our_own_fin_where_the_configuration_says_so() -> None:
+    pair = Pair(PLAIN.replace(ack_fin_at_once=False)).open()
+    pair.a.connection.close(0)
+    pair.run()
+    assert pair.b.connection.state is State.CLOSE_WAIT
+    pair.b.connection.close(0)
+    pair.run()
+    assert pair.log == ["A FIN,ACK seq=101 ack=301", "B FIN,ACK seq=301 ack=102", "A ACK seq=102 ack=302"]

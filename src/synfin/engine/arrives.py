@@ -349,7 +349,10 @@ def check_fin(c: "Connection", now: int) -> None:
     came = c.receiver.fin_seq >= 0 and c.state in TAKES_TEXT and c.receiver.take_fin()
     acked = c.state is State.FIN_WAIT_1 and c.sender.fin_acked
     if came:
-        c.owe_ack(ACK_OF_FIN)
+        if c.state is not State.ESTABLISHED or c.config.ack_fin_at_once or not c.config.delayed_ack:
+            c.owe_ack(ACK_OF_FIN)
+        elif c.timers.delayed_ack == NEVER:
+            c.timers.delayed_ack = now + c.config.delayed_ack
         c._emit(PeerClosed())
     if came and acked:
         c._move(Trigger.FIN_AND_ACK_OF_FIN, now)

@@ -39,6 +39,7 @@ class TcpConfig:
 
     # Acknowledgments
     delayed_ack: int = 40 * MILLISECOND  # below 0.5 s (3.8.6.3, MUST-40); 0 acknowledges at once
+    ack_fin_at_once: bool = True  # False: the ACK of a FIN may wait as any other, so that our own FIN can join it (as Linux)
     ack_every: int = 2  # full-sized segments (SHLD-18)
     challenge_acks: int = 10  # at most so many a connection in challenge_ack_period (RFC 5961 7)
     challenge_ack_period: int = 5 * SECOND

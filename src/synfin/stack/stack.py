@@ -1,0 +1,485 @@
+"""One TCP/IP end: many connections on a few addresses, over one device.
+
+Owns the table of entries, what is sent and what is answered where no entry is (RFC 9293 3.10.7.1), the deadlines, the
+limits that span connections. Any number of stacks live in one process and share nothing. Must not know what a connection
+does with a segment, how time passes or who reads the data: `now` is an argument (ns), the driver calls, in this order,
+
+    receive_packet, for each packet · handle_timers, when next_deadline has come · transmit, after either
+
+and is woken through `wake` when an application's call has moved the next deadline forward.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from synfin.device.base import Device
+from synfin.engine.config import NEVER, TcpConfig
+from synfin.engine.connection import Connection
+from synfin.engine.entry import Entry
+from synfin.engine.errors import DropReason
+from synfin.engine.handshake import initial_sequence_number, timestamp_offset
+from synfin.engine.listener import Listener
+from synfin.engine.observe import Observer
+from synfin.engine.segment import ACK, RESET_NO_SOCKET, RETRANSMISSIONS, RST, SYN, Buffer, Outgoing, Segment
+from synfin.engine.seq import MASK
+from synfin.engine.state import State, Trigger
+from synfin.engine.timewait import TimeWait
+from synfin.stack.addresses import (
+    ANY4,
+    ANY6,
+    is_host,
+    listener_key,
+    local_of,
+    local_port_of,
+    make_key,
+    remote_of,
+    remote_port_of,
+    text,
+)  # fmt: skip
+from synfin.stack.counters import Counters, Tally
+from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress, NetworkUnreachable
+from synfin.stack.ports import EPHEMERAL, Binding, Ports, Random, overlap
+from synfin.stack.schedule import Schedule, TimeWaits
+from synfin.wire.errors import ParseError
+from synfin.wire.packet import build_packet, cut, parse_packet
+
+ESTABLISHED: Final = State.ESTABLISHED
+TIME_WAIT: Final = State.TIME_WAIT
+ROOM: Final = 1 << 40  # bytes a device takes at once: none of ours says no
+MAX_BACKLOG: Final = 4096  # net.core.somaxconn
+MIN_SYN_BACKLOG: Final = 8  # half-open records that even listen(0) may keep
+
+
+class Stack:
+    """A TCP/IP end with `addresses` (packed, 4 or 16 bytes each) that sends through `device`.
+
+    `config` is the default of its connections. `clock()` tells the time in ns to those who call from outside a driver.
+    `secret` (16 bytes or more) keys initial sequence numbers, timestamps and ports; `random` starts the port sequence.
+    `observer` is told everything; `wake()` is called when `next_deadline` has moved forward between the driver's looks at
+    it. `isn(key, now)` replaces RFC 6528's numbers, for scenarios. At most `time_wait_limit` entries are in TIME-WAIT.
+    Raises InvalidAddress for an address that no host has.
+    """
+
+    def __init__(
+        self, *, addresses: Sequence[bytes], config: TcpConfig, device: Device, clock: Callable[[], int], secret: bytes,
+        random: Random, observer: Observer | None = None, wake: Callable[[], None] | None = None,
+        isn: Callable[[bytes, int], int] | None = None, time_wait_limit: int = 16_384,
+        ephemeral_ports: tuple[int, int] = EPHEMERAL,
+    ) -> None:  # fmt: skip
+        for address in addresses:
+            if len(address) not in (4, 16) or not is_host(address):
+                raise InvalidAddress(f"no host can have the address {address.hex(':')}")
+        self.addresses: tuple[bytes, ...] = tuple(addresses)
+        self.config: TcpConfig = config
+        self.device: Device = device
+        self.clock: Callable[[], int] = clock
+        self.observer: Observer | None = observer
+        self.counters: Counters = Counters()
+        self.ports: Ports = Ports(secret, random, *ephemeral_ports)
+        self._own: frozenset[bytes] = frozenset(addresses)
+        self._secret: bytes = secret
+        self._isn: Callable[[bytes, int], int] = isn if isn is not None else self._rfc_6528
+        self._wake: Callable[[], None] | None = wake
+        self._tally: Tally = Tally(self.counters, observer)
+        self._table: dict[bytes, Entry] = {}
+        self._listeners: dict[bytes, Listener] = {}  # by local address and port
+        self._bindings: dict[bytes, Binding] = {}  # of listeners, by key
+        self._touched: list[Entry] = []
+        self._replies: list[tuple[bytes, Outgoing]] = []  # to those who found no socket
+        self._out: list[Outgoing] = []
+        self._schedule: Schedule = Schedule(self._table)
+        self._waits: TimeWaits = TimeWaits(time_wait_limit)
+        self._announced: int = NEVER  # what the driver believes to be the next deadline
+        self._identification: int = 0
+        self._loopback: bool = False  # a connection to ourselves was opened
+        self._to_self: deque[bytes] = deque()
+        self._from_self: bool = False
+
+    def _rfc_6528(self, key: bytes, now: int) -> int:
+        return initial_sequence_number(self._secret, key, now)
+
+    def _timestamp_offset(self, key: bytes) -> int:
+        return timestamp_offset(self._secret, key)
+
+    # --- packets in
+
+    def receive_packet(self, buffer: Buffer, now: int, *, verify: bool = True) -> None:
+        """Take one IP packet; changes state, sends nothing. `verify` checks the TCP checksum.
+
+        Never raises for what stands in `buffer`: what is wrong is dropped and counted.
+        """
+        try:
+            key, segment = parse_packet(buffer, verify=verify)
+        except ParseError as error:
+            self._tally.dropped(now, b"", error.reason, None)
+            return
+        self.counters.segments_in += 1
+        entry = self._table.get(key)
+        if entry is None:
+            self._receive_elsewhere(key, segment, now)
+            return
+        if self.observer is not None:
+            self.observer.segment_received(now, key, segment)
+        if entry.state is TIME_WAIT and isinstance(entry, TimeWait):
+            self._receive_late(entry, segment, now)
+            return
+        entry.receive(segment, now)
+        if not entry.touched:
+            entry.touched = True
+            self._touched.append(entry)
+
+    def _receive_elsewhere(self, key: bytes, segment: Segment, now: int) -> None:
+        """No connection has this key: perhaps a listener has."""
+        remote = remote_of(key)
+        if local_of(key) not in self._own:
+            self._tally.dropped(now, key, DropReason.NOT_OURS, segment)
+            return
+        if not is_host(remote) or (remote in self._own and not self._from_self):
+            self._tally.dropped(now, key, DropReason.SOURCE_ADDRESS, segment)
+            return
+        if not remote_port_of(key) or not local_port_of(key):
+            self._tally.dropped(now, key, DropReason.PORT_ZERO, segment)
+            return
+        if self.observer is not None:
+            self.observer.segment_received(now, key, segment)
+        listener = self._listener_for(key)
+        if listener is not None:
+            self._receive_at(listener, key, segment, now, -1)
+        else:
+            self._no_socket(key, segment, now)
+
+    def _listener_for(self, key: bytes) -> Listener | None:
+        """The listener at the key's local address and port, or at every address."""
+        if not self._listeners:
+            return None
+        local, port = local_of(key), key[-2:]
+        found = self._listeners.get(local + port)
+        return found if found is not None else self._listeners.get(bytes(len(local)) + port)
+
+    def _receive_at(self, listener: Listener, key: bytes, segment: Segment, now: int, above: int) -> None:
+        connection = listener.receive_from(key, segment, now, above)
+        if connection is not None:
+            self._adopt(connection)
+            self._touch(connection)
+        self._touch(listener)
+
+    def _receive_late(self, entry: TimeWait, segment: Segment, now: int) -> None:
+        """For TIME-WAIT. A SYN that may reopen goes to the listener (RFC 6191); without one it is challenged."""
+        if segment.flags & SYN:
+            listener = self._listener_for(entry.key)
+            if listener is not None and listener.config.time_wait_reuse and entry.may_reopen(segment):
+                entry.end(Trigger.REUSE, now)
+                self._remove(entry)
+                self._receive_at(listener, entry.key, segment, now, entry.snd_nxt)
+                return
+        entry.receive(segment, now)
+        self._touch(entry)
+
+    def _no_socket(self, key: bytes, segment: Segment, now: int) -> None:
+        """3.10.7.1: everything but an RST is answered by an RST that the sender will take as meant for it."""
+        self._tally.dropped(now, key, DropReason.NO_SOCKET, segment)
+        if segment.flags & RST:
+            return
+        if segment.flags & ACK:
+            reset = Outgoing(segment.ack, 0, RST, 0, RESET_NO_SOCKET)
+        else:
+            reset = Outgoing(0, (segment.seq + segment.length) & MASK, RST | ACK, 0, RESET_NO_SOCKET)
+        self._replies.append((key, reset))
+
+    # --- packets out
+
+    def transmit(self, now: int) -> None:
+        """Send all that is due, then tell the watcher of each entry that something has happened to it."""
+        while True:
+            if self._touched:
+                touched, self._touched = self._touched, []
+                for entry in touched:
+                    entry.touched = False
+                    self._flush(entry, now)
+                    if entry.watcher is not None:
+                        entry.watcher.changed()
+            elif self._replies:
+                replies, self._replies = self._replies, []
+                for key, reset in replies:
+                    self._send(key, reset, now)
+            elif self._to_self:
+                self._from_self = True
+                self.receive_packet(self._to_self.popleft(), now, verify=False)
+                self._from_self = False
+            else:
+                return
+
+    def _flush(self, entry: Entry, now: int) -> None:
+        """Send what `entry` has to send, and see when it must be looked at again."""
+        if entry.state is not ESTABLISHED and self._flush_special(entry, now):
+            return
+        out = self._out
+        entry.transmit(now, out, ROOM)
+        if out:
+            key = entry.key
+            for segment in out:
+                self._send(key, segment, now)
+            out.clear()
+        if entry.state is not ESTABLISHED and self._settle(entry, now):
+            return
+        deadline = entry.next_deadline()
+        if deadline < entry.scheduled:
+            self._schedule.arm(entry, max(deadline, now))
+
+    def _flush_special(self, entry: Entry, now: int) -> bool:
+        """A listener's segments go to many peers. Returns whether `entry` is one."""
+        if not isinstance(entry, Listener):
+            return False
+        replies, entry.replies = entry.replies, []
+        if entry.state is State.CLOSED:
+            self._remove_listener(entry)
+            return True
+        for key, segment in replies:
+            self._send(key, segment, now)
+        deadline = entry.next_deadline()
+        if deadline < entry.scheduled:
+            self._schedule.arm(entry, max(deadline, now))
+        return True
+
+    def _settle(self, entry: Entry, now: int) -> bool:
+        """What follows from a state other than ESTABLISHED. Returns whether `entry` needs no deadline of its own."""
+        state = entry.state
+        if state is State.CLOSED:
+            self._remove(entry)
+            return True
+        if state is not TIME_WAIT:
+            return False
+        if isinstance(entry, TimeWait):
+            self._waits.restarted(entry)
+        elif isinstance(entry, Connection):
+            self._shrink(entry, now)
+        return True
+
+    def _shrink(self, connection: Connection, now: int) -> None:
+        """A connection in TIME-WAIT leaves its place to what has to be kept of it."""
+        present = self._table.get(connection.key)
+        if isinstance(present, TimeWait) and present.connection is connection:
+            if connection.orphaned:
+                present.connection = None
+            return
+        if present is not connection:
+            return
+        oldest = self._waits.oldest() if self._waits.count >= self._waits.limit else None
+        if oldest is not None:
+            self.counters.time_wait_overflow += 1
+            oldest.end(Trigger.TWO_MSL, now)
+            self._remove(oldest)
+        entry = TimeWait(connection, now)
+        self._table[connection.key] = entry
+        self._waits.add(entry)
+
+    def _send(self, key: bytes, out: Outgoing, now: int) -> None:
+        device = self.device
+        if out.gso_size and not device.gso and len(out.payload) > out.gso_size:
+            for piece in cut(out):
+                self._send(key, piece, now)
+            return
+        counters = self.counters
+        counters.segments_out += 1
+        if out.reason in RETRANSMISSIONS:
+            counters.retransmitted += 1
+        if out.flags & RST:
+            counters.resets_out += 1
+        if self.observer is not None:
+            self.observer.segment_sent(now, key, out)
+        self._identification = identification = (self._identification + 1) & 0xFFFF
+        if self._loopback and remote_of(key) in self._own:
+            self._to_self.append(build_packet(key, out, identification=identification, checksum=False))
+            return
+        device.send(build_packet(key, out, identification=identification, checksum=device.checksum), key, out)
+
+    # --- time
+
+    def next_deadline(self) -> int:
+        """When to call `handle_timers`, in ns, or a little earlier; 0 when `transmit` has work, NEVER for nothing."""
+        first = self._first_deadline()
+        self._announced = first
+        return first
+
+    def _first_deadline(self) -> int:
+        if self._touched or self._replies or self._to_self:
+            return 0
+        first = self._schedule.earliest()
+        if self._waits.count:
+            first = min(first, self._waits.earliest())
+        return first
+
+    def handle_timers(self, now: int) -> None:
+        """Act on every timer whose time has come; what there is to send waits for `transmit`."""
+        while (entry := self._schedule.due(now)) is not None:
+            entry.handle_timers(now)
+            self._touch(entry)
+        while (late := self._waits.due(now)) is not None:
+            late.handle_timers(now)
+            self._remove(late)
+
+    def attend(self, entry: Entry, now: int) -> None:
+        """After an application's call on `entry`: send what is due now and see when to look again."""
+        self._flush(entry, now)
+        if self._wake is None:
+            return
+        if self._touched or self._replies or self._to_self or entry.scheduled < self._announced:
+            first = self._first_deadline()
+            if first < self._announced:
+                self._announced = first
+                self._wake()
+
+    # --- the table
+
+    def _touch(self, entry: Entry) -> None:
+        if not entry.touched:
+            entry.touched = True
+            self._touched.append(entry)
+
+    def _adopt(self, connection: Connection) -> None:
+        if self.device.gso:
+            connection.sender.gso_max = connection.config.gso_max
+        self._table[connection.key] = connection
+
+    def _remove(self, entry: Entry) -> None:
+        if self._table.get(entry.key) is entry:
+            del self._table[entry.key]
+            if isinstance(entry, TimeWait):
+                self._waits.removed()
+
+    def _remove_listener(self, listener: Listener) -> None:
+        self._remove(listener)
+        for local in [local for local, found in self._listeners.items() if found is listener]:
+            del self._listeners[local]
+        binding = self._bindings.pop(listener.key, None)
+        if binding is not None:
+            self.ports.unbind(binding)
+        abandoned, listener.abandoned = listener.abandoned, []
+        for connection in abandoned:
+            self._touch(connection)
+
+    def sockets(self) -> Iterator[Entry]:
+        """Every listener, connection and TIME-WAIT entry, oldest first; half-open ones are in Listener.requests."""
+        yield from list(self._table.values())
+
+    # --- opening
+
+    def bind(self, local: tuple[bytes | None, int], *, reuse_address: bool = False) -> Binding:
+        """Hold a local port: `local` is an address of ours, an unspecified one or None (any), and a port or 0.
+
+        With `reuse_address` (SO_REUSEADDR) connections that a listener accepted, and those in TIME-WAIT, are not in the
+        way. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        """
+        address, port = local
+        if not 0 <= port <= 65_535 or (address is not None and len(address) not in (4, 16)):
+            raise InvalidAddress(f"no address or port: {local}")
+        if address is not None and any(address) and address not in self._own:
+            raise AddressNotAvailable(f"{text(address)} is not an address of this host")
+        if not port:
+            used = {local_port_of(key) for key in self._table}
+            return self.ports.bind(address, 0, reuse_address, lambda candidate: candidate in used)
+        return self.ports.bind(address, port, reuse_address, lambda wanted: self._taken(address, wanted, reuse_address))
+
+    def unbind(self, binding: Binding) -> None:
+        """Give up a hold; its connections live on. Repeating it does nothing."""
+        self.ports.unbind(binding)
+
+    def _taken(self, address: bytes | None, port: int, reuse_address: bool) -> bool:
+        """Whether a connection stands in the way of a binding; listeners have bindings themselves."""
+        for key, entry in self._table.items():
+            if local_port_of(key) != port or isinstance(entry, Listener) or not overlap(local_of(key), address):
+                continue
+            lenient = isinstance(entry, TimeWait) or (isinstance(entry, Connection) and entry.passive)
+            if not (reuse_address and lenient):
+                return True
+        return False
+
+    def listen(
+        self, local: tuple[bytes | None, int], backlog: int, now: int, config: TcpConfig | None = None, *,
+        binding: Binding | None = None, reuse_address: bool = False, syn_backlog: int | None = None,
+    ) -> Listener:  # fmt: skip
+        """Passive OPEN at `local` (see `bind`), or at a `binding` made before, which the listener takes over.
+
+        The accept queue is full when it holds more than `backlog` connections; `syn_backlog` half-open ones are kept, by
+        default as many as `backlog` and at least 8. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        """
+        made = binding is None
+        held = self.bind(local, reuse_address=reuse_address) if binding is None else binding
+        try:
+            self.ports.listen(held)
+        except AddressInUse:
+            if made:
+                self.ports.unbind(held)
+            raise
+        limit = backlog if 0 <= backlog <= MAX_BACKLOG else MAX_BACKLOG
+        locals_ = (ANY4, ANY6) if held.address is None else (held.address,)
+        first = ANY6 if held.address is None and not any(len(own) == 4 for own in self.addresses) else locals_[0]
+        listener = Listener(
+            listener_key(first, held.port), config or self.config,
+            backlog=max(limit, MIN_SYN_BACKLOG) if syn_backlog is None else syn_backlog,
+            accept_limit=limit, mtu=self.device.mtu, isn=self._isn, ts_offset=self._timestamp_offset, observer=self._tally,
+        )  # fmt: skip
+        self._table[listener.key] = listener
+        self._bindings[listener.key] = held
+        for address in locals_:
+            self._listeners[address + held.port.to_bytes(2, "big")] = listener
+        listener.listen(now)
+        return listener
+
+    def connect(
+        self, local: tuple[bytes | None, int], remote: tuple[bytes, int], now: int, config: TcpConfig | None = None, *,
+        binding: Binding | None = None, data: Buffer = b"",
+    ) -> Connection:  # fmt: skip
+        """Active OPEN from `local` (None and 0: the stack chooses), or from a `binding`, to `remote`; the SYN goes at once.
+
+        `data` rides on the handshake's third segment. An unspecified remote address means this host. Raises AddressInUse
+        when another socket holds the local port, AddressNotAvailable when the connection exists already or no port is left,
+        NetworkUnreachable, InvalidAddress.
+        """
+        if binding is not None:
+            local = (binding.address, binding.port)
+        address, port = local
+        target, remote_port = remote
+        source, target = self._route(address, target)
+        if not 0 <= port <= 65_535 or not 0 < remote_port <= 65_535:
+            raise AddressNotAvailable(f"no connection from port {port} to port {remote_port}")
+        if port and binding is None and self.ports.held(source, port):
+            raise AddressInUse(f"another socket holds port {port}")
+        if not port:
+            port = self.ports.ephemeral(source, target, remote_port, lambda p: self._free(source, p, target, remote_port))
+        key = make_key(target, remote_port, source, port)
+        if key in self._table:
+            raise AddressNotAvailable(f"a connection from port {port} to {text(target)} port {remote_port} exists")
+        if target in self._own:
+            self._loopback = True
+        connection = Connection(
+            key, config or self.config, self._isn(key, now), self._timestamp_offset(key), self.device.mtu, self._tally
+        )
+        self._adopt(connection)
+        connection.connect(now, data)
+        self.attend(connection, now)
+        return connection
+
+    def _free(self, source: bytes, port: int, target: bytes, remote_port: int) -> bool:
+        """Whether a connection between these is new, and not one of a port with itself."""
+        if source == target and port == remote_port:
+            return False
+        return make_key(target, remote_port, source, port) not in self._table
+
+    def _route(self, address: bytes | None, target: bytes) -> tuple[bytes, bytes]:
+        """The source and the destination of a connection to `target`, with unspecified addresses filled in."""
+        if len(target) not in (4, 16) or (address is not None and len(address) != len(target)):
+            raise InvalidAddress("an address has 4 or 16 bytes, both ends the same")
+        ours = [own for own in self.addresses if len(own) == len(target)]
+        if not ours:
+            raise NetworkUnreachable(f"no address of this host speaks the family of {text(target)}")
+        if not any(target):
+            target = address if address is not None and address in self._own else ours[0]
+        if not is_host(target):
+            raise NetworkUnreachable(f"{text(target)} is no host")
+        if address is None or not any(address):
+            return (target if target in self._own else ours[0]), target
+        if address not in self._own:
+            raise AddressNotAvailable(f"{text(address)} is not an address of this host")
+        return address, target

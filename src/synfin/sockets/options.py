@@ -1,0 +1,271 @@
+"""Socket options: what setsockopt and getsockopt know, and what they answer with, as Linux does.
+
+Owns the table of options and the values set before there is a connection. An option that does not act is not there:
+ENOPROTOOPT, never a silent success. One exception is SO_KEEPALIVE: servers switch it on without asking whether it is there
+(aiohttp for each connection), so it is taken and told back, and no probe is sent; TCP_KEEPIDLE and its like are not there.
+"""
+
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from synfin.engine.config import MICROSECOND, MILLISECOND, TcpConfig
+from synfin.engine.segment import Buffer
+from synfin.engine.state import State
+from synfin.sockets.calls import failure
+
+if TYPE_CHECKING:
+    from synfin.sockets.endpoint import Endpoint
+
+Value = int | Buffer
+
+UNCONNECTED_MSS: Final = 536  # RFC 9293 3.7.1
+IPV6_V6ONLY: Final = 26
+TCP_USER_TIMEOUT: Final = 18
+TCP_INFO: Final = 11
+TCP_CONGESTION: Final = 13
+
+# enum in Linux's net/tcp_states.h, as TCP_INFO has it
+STATE_NUMBER: Final[dict[State, int]] = {
+    State.ESTABLISHED: 1,
+    State.SYN_SENT: 2,
+    State.SYN_RECEIVED: 3,
+    State.FIN_WAIT_1: 4,
+    State.FIN_WAIT_2: 5,
+    State.TIME_WAIT: 6,
+    State.CLOSED: 7,
+    State.CLOSE_WAIT: 8,
+    State.LAST_ACK: 9,
+    State.LISTEN: 10,
+    State.CLOSING: 11,
+}
+
+
+class Settings:
+    """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
+
+    __slots__ = ("_changes", "keepalive", "linger_reset", "oob_inline", "reuse_address", "v6only")
+
+    def __init__(self) -> None:
+        self._changes: dict[str, Any] | None = None
+        self.keepalive: bool = False
+        self.linger_reset: bool = False
+        self.oob_inline: bool = False
+        self.reuse_address: bool = False
+        self.v6only: bool = False
+
+    def change(self, name: str, value: Any) -> None:
+        """Set a field of the TcpConfig with which the next connection is opened."""
+        if self._changes is None:
+            self._changes = {}
+        self._changes[name] = value
+
+    def changed(self, name: str, default: Any) -> Any:
+        """What `change` has set, or `default`."""
+        return default if self._changes is None else self._changes.get(name, default)
+
+    def config(self, base: TcpConfig) -> TcpConfig | None:
+        """`base` with the changes; None where there are none."""
+        return None if self._changes is None else base.replace(**self._changes)
+
+    def inherited(self) -> "Settings":
+        """A copy for an accepted socket."""
+        copy = Settings()
+        copy._changes = None if self._changes is None else dict(self._changes)
+        copy.keepalive, copy.linger_reset, copy.oob_inline = self.keepalive, self.linger_reset, self.oob_inline
+        copy.reuse_address, copy.v6only = self.reuse_address, self.v6only
+        return copy
+
+
+Get = Callable[["Endpoint"], int | bytes]
+Set = Callable[["Endpoint", int], None]
+
+
+def _flag(name: str) -> tuple[Get, Set]:
+    def get(endpoint: "Endpoint") -> int:
+        return int(getattr(endpoint.settings, name))
+
+    def set_(endpoint: "Endpoint", value: int) -> None:
+        setattr(endpoint.settings, name, bool(value))
+
+    return get, set_
+
+
+def _config_of(endpoint: "Endpoint", name: str) -> int:
+    return int(endpoint.settings.changed(name, getattr(endpoint.host.stack.config, name)))
+
+
+def _buffer(name: str) -> tuple[Get, Set]:
+    """SO_RCVBUF, SO_SNDBUF: twice what was set is told back, as on Linux, which keeps half for itself (socket(7))."""
+
+    def get(endpoint: "Endpoint") -> int:
+        return 2 * _config_of(endpoint, name)
+
+    def set_(endpoint: "Endpoint", value: int) -> None:
+        value = min(max(value, 1152), 1 << 30)  # half of SOCK_MIN_RCVBUF
+        endpoint.settings.change(name, value)
+        endpoint.apply(name, value)
+
+    return get, set_
+
+
+def _get_nodelay(endpoint: "Endpoint") -> int:
+    return int(not endpoint.settings.changed("nagle", endpoint.host.stack.config.nagle))
+
+
+def _set_nodelay(endpoint: "Endpoint", value: int) -> None:
+    endpoint.settings.change("nagle", not value)
+    endpoint.apply("nodelay", int(bool(value)))
+
+
+def _get_user_timeout(endpoint: "Endpoint") -> int:
+    return int(endpoint.settings.changed("user_timeout", 0)) // MILLISECOND
+
+
+def _set_user_timeout(endpoint: "Endpoint", value: int) -> None:
+    if value < 0:
+        raise failure(errno.EINVAL)
+    timeout = value * MILLISECOND or endpoint.host.stack.config.user_timeout
+    endpoint.settings.change("user_timeout", timeout)
+    endpoint.apply("user_timeout", timeout)
+
+
+def _set_oob_inline(endpoint: "Endpoint", value: int) -> None:
+    endpoint.settings.oob_inline = bool(value)
+    endpoint.apply("oob_inline", int(bool(value)))
+
+
+def _get_maxseg(endpoint: "Endpoint") -> int:
+    if endpoint.connection is not None and endpoint.connection.established:
+        return int(endpoint.connection.info(endpoint.host.now())["mss"])
+    return _config_of(endpoint, "mss") or UNCONNECTED_MSS
+
+
+def _set_maxseg(endpoint: "Endpoint", value: int) -> None:
+    if not 88 <= value <= 32_767 or endpoint.connection is not None:  # TCP_MIN_MSS, MAX_TCP_WINDOW
+        raise failure(errno.EINVAL)
+    endpoint.settings.change("mss", value)
+
+
+def _set_v6only(endpoint: "Endpoint", value: int) -> None:
+    if endpoint.family != socket.AF_INET6:
+        raise failure(errno.ENOPROTOOPT)
+    if endpoint.bound:
+        raise failure(errno.EINVAL)
+    endpoint.settings.v6only = bool(value)
+
+
+def _get_v6only(endpoint: "Endpoint") -> int:
+    if endpoint.family != socket.AF_INET6:
+        raise failure(errno.ENOPROTOOPT)
+    return int(endpoint.settings.v6only)
+
+
+def _get_linger(endpoint: "Endpoint") -> bytes:
+    return struct.pack("ii", int(endpoint.settings.linger_reset), 0)
+
+
+def _get_congestion(endpoint: "Endpoint") -> bytes:
+    return endpoint.host.stack.config.congestion.encode().ljust(16, b"\0")
+
+
+def _get_info(endpoint: "Endpoint") -> bytes:
+    """struct tcp_info up to tcpi_total_retrans, 104 bytes; what synfin does not count is 0."""
+    connection = endpoint.connection
+    if connection is None:
+        state = State.LISTEN if endpoint.listening else State.CLOSED
+        return struct.pack("=8B24I", STATE_NUMBER[state], *(31 * [0]))
+    info = connection.info(endpoint.host.now())
+    mss = info["mss"]
+    options = 1 if info["timestamps"] else 0
+    fields = [0] * 24
+    fields[0] = info["rto"] // MICROSECOND
+    fields[2] = mss
+    fields[4] = -(-max(info["unacked"] - info["unsent"], 0) // mss)
+    fields[15] = info["srtt"] // MICROSECOND
+    fields[16] = info["rttvar"] // MICROSECOND
+    fields[17] = min(info["ssthresh"] // mss, 0x7FFFFFFF)
+    fields[18] = info["cwnd"] // mss
+    fields[19] = mss
+    backoff = min(info["backoff"], 255)
+    return struct.pack("=8B24I", STATE_NUMBER[info["state"]], 0, backoff, 0, backoff, options, 0, 0, *fields)
+
+
+def _constant(value: int) -> Get:
+    return lambda endpoint: value
+
+
+S: Final = int(socket.SOL_SOCKET)
+T: Final = int(socket.IPPROTO_TCP)
+
+GET: Final[dict[tuple[int, int], Get]] = {
+    (S, socket.SO_ERROR): lambda endpoint: endpoint.take_error(),
+    (S, socket.SO_TYPE): _constant(int(socket.SOCK_STREAM)),
+    (S, socket.SO_DOMAIN): lambda endpoint: endpoint.family,
+    (S, socket.SO_PROTOCOL): _constant(int(socket.IPPROTO_TCP)),
+    (S, socket.SO_ACCEPTCONN): lambda endpoint: int(endpoint.listening),
+    (S, socket.SO_REUSEADDR): _flag("reuse_address")[0],
+    (S, socket.SO_KEEPALIVE): _flag("keepalive")[0],
+    (S, socket.SO_OOBINLINE): _flag("oob_inline")[0],
+    (S, socket.SO_RCVBUF): _buffer("receive_buffer")[0],
+    (S, socket.SO_SNDBUF): _buffer("send_buffer")[0],
+    (S, socket.SO_RCVLOWAT): _constant(1),
+    (S, socket.SO_LINGER): _get_linger,
+    (T, socket.TCP_NODELAY): _get_nodelay,
+    (T, socket.TCP_MAXSEG): _get_maxseg,
+    (T, TCP_USER_TIMEOUT): _get_user_timeout,
+    (T, TCP_INFO): _get_info,
+    (T, TCP_CONGESTION): _get_congestion,
+    (socket.IPPROTO_IPV6, IPV6_V6ONLY): _get_v6only,
+}
+
+SET: Final[dict[tuple[int, int], Set]] = {
+    (S, socket.SO_REUSEADDR): _flag("reuse_address")[1],
+    (S, socket.SO_KEEPALIVE): _flag("keepalive")[1],
+    (S, socket.SO_OOBINLINE): _set_oob_inline,
+    (S, socket.SO_RCVBUF): _buffer("receive_buffer")[1],
+    (S, socket.SO_SNDBUF): _buffer("send_buffer")[1],
+    (T, socket.TCP_NODELAY): _set_nodelay,
+    (T, socket.TCP_MAXSEG): _set_maxseg,
+    (T, TCP_USER_TIMEOUT): _set_user_timeout,
+    (socket.IPPROTO_IPV6, IPV6_V6ONLY): _set_v6only,
+}
+
+
+def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> None:
+    """setsockopt(2); raises OSError (ENOPROTOOPT, EINVAL)."""
+    if (level, option) == (S, socket.SO_LINGER):
+        _set_linger(endpoint, value)
+        return
+    act = SET.get((level, option))
+    if act is None:
+        raise failure(errno.ENOPROTOOPT)
+    if not isinstance(value, int):
+        if len(value) < 4:
+            raise failure(errno.EINVAL)
+        value = int.from_bytes(bytes(value[:4]), sys.byteorder, signed=True)
+    act(endpoint, value)
+
+
+def _set_linger(endpoint: "Endpoint", value: Value) -> None:
+    """Off, or a close that resets (0 s). A close that waits comes with blocking calls."""
+    if isinstance(value, int) or len(value) < 8:
+        raise failure(errno.EINVAL)
+    on, seconds = struct.unpack("ii", bytes(value[:8]))
+    if on and seconds:
+        raise failure(errno.ENOPROTOOPT)
+    endpoint.settings.linger_reset = bool(on)
+
+
+def get_option(endpoint: "Endpoint", level: int, option: int, size: int = 0) -> int | bytes:
+    """getsockopt(2): an int, or at most `size` bytes when `size` is given; raises OSError (ENOPROTOOPT, EINVAL)."""
+    act = GET.get((level, option))
+    if act is None:
+        raise failure(errno.ENOPROTOOPT)
+    value = act(endpoint)
+    if size:
+        return (value.to_bytes(4, sys.byteorder, signed=True) if isinstance(value, int) else value)[:size]
+    return value if isinstance(value, int) else int.from_bytes(value[:4], sys.byteorder)

@@ -1,0 +1,355 @@
+"""Socket: a subclass of socket.socket that stands on a stack of ours and has a virtual descriptor.
+
+Owns the face that programs see, the standard library's asyncio transports above all: text addresses, timeouts, descriptors,
+files made of sockets. What a call does is Endpoint's. The kernel knows nothing of it: the descriptor in the C object that it
+inherits is always -1.
+
+Non-blocking mode is complete. A call that would block on a socket in blocking mode raises UsageError.
+"""
+
+import _socket
+import errno
+import socket
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn, SupportsIndex
+
+from synfin.engine.errors import UsageError
+from synfin.sockets.calls import failure
+from synfin.sockets.descriptors import Descriptors, current_descriptors
+from synfin.sockets.endpoint import Endpoint
+from synfin.sockets.host import Host, current_host
+from synfin.sockets.names import packed_address, sockaddr
+from synfin.sockets.options import get_option, set_option
+
+REAL: Final = socket.socket  # the class as it was before anybody replaced it
+NONBLOCK: Final = int(socket.SOCK_NONBLOCK)
+CLOEXEC: Final = int(socket.SOCK_CLOEXEC)
+DONTWAIT: Final = int(socket.MSG_DONTWAIT)
+FAMILIES: Final = {int(socket.AF_INET): socket.AF_INET, int(socket.AF_INET6): socket.AF_INET6}
+
+
+class Socket(socket.socket):
+    """socket.socket(AF_INET or AF_INET6, SOCK_STREAM) on `host`, by default the one that speaks.
+
+    With `fileno` it takes over a virtual descriptor. Raises OSError for what is not TCP.
+    """
+
+    __slots__ = ("_descriptors", "_endpoint", "_fd", "_inheritable", "_proto", "_timeout")
+
+    def __new__(cls, *_: Any, **__: Any) -> "Socket":
+        return REAL.__new__(cls)
+
+    def __init__(
+        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, *, host: Host | None = None
+    ) -> None:
+        # socket.socket.__init__ is not called: it would ask the kernel for a descriptor.
+        self._io_refs = 0
+        self._closed = False
+        self._inheritable = False
+        self._proto = 0 if proto == -1 else int(proto)
+        self._descriptors = current_descriptors()
+        default = socket.getdefaulttimeout()
+        self._timeout: float | None = default
+        if fileno is not None:
+            self._endpoint = self._descriptors.endpoint(fileno)
+            self._fd = fileno
+            return
+        kind = int(socket.SOCK_STREAM) if type == -1 else int(type)
+        if kind & NONBLOCK:
+            self._timeout = 0.0
+        if kind & ~(NONBLOCK | CLOEXEC) != socket.SOCK_STREAM or self._proto not in (0, socket.IPPROTO_TCP):
+            raise failure(errno.EPROTONOSUPPORT)
+        self._take(Endpoint(host or current_host(), int(socket.AF_INET) if family == -1 else int(family)))
+        self._endpoint.made()
+
+    @classmethod
+    def around(cls, endpoint: Endpoint, descriptors: Descriptors, proto: int = 0) -> "Socket":
+        """A Socket with a new descriptor for an endpoint that exists, in the default blocking mode."""
+        made = cls.__new__(cls)
+        made._io_refs = 0
+        made._closed = False
+        made._inheritable = False
+        made._proto = proto
+        made._descriptors = descriptors
+        made._timeout = socket.getdefaulttimeout()
+        made._take(endpoint)
+        return made
+
+    def _take(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._fd = self._descriptors.open(endpoint)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the socket stands on."""
+        return self._endpoint
+
+    def __repr__(self) -> str:
+        words = [f"fd={self.fileno()}", f"family={FAMILIES[self._endpoint.family].name}", f"host={self._endpoint.host.name}"]
+        if self._fd != -1:
+            for label, ask in (("laddr", self.getsockname), ("raddr", self.getpeername)):
+                try:
+                    words.append(f"{label}={ask()}")
+                except OSError:
+                    continue
+        return f"<synfin.Socket{' [closed]' if self._closed else ''} {', '.join(words)}>"
+
+    # --- descriptor and mode
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return FAMILIES[self._endpoint.family]
+
+    @property
+    def type(self) -> socket.SocketKind:
+        """SOCK_STREAM."""
+        return socket.SOCK_STREAM
+
+    @property
+    def proto(self) -> int:
+        """As it was given: 0 or IPPROTO_TCP."""
+        return self._proto
+
+    @property
+    def timeout(self) -> float | None:
+        """None: blocking; 0.0: non-blocking."""
+        return self._timeout
+
+    def fileno(self) -> int:
+        """The virtual descriptor; -1 once closed or detached."""
+        return self._fd
+
+    def setblocking(self, flag: bool) -> None:
+        """See socket.socket."""
+        self._timeout = None if flag else 0.0
+
+    def getblocking(self) -> bool:
+        """See socket.socket."""
+        return self._timeout != 0.0
+
+    def settimeout(self, value: float | None) -> None:
+        """See socket.socket."""
+        if value is not None and value < 0:
+            raise ValueError("Timeout value out of range")
+        self._timeout = None if value is None else float(value)
+
+    def gettimeout(self) -> float | None:
+        """See socket.socket."""
+        return self._timeout
+
+    def get_inheritable(self) -> bool:
+        """What `set_inheritable` was told; no other process can inherit a virtual descriptor."""
+        return self._inheritable
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        """See `get_inheritable`."""
+        self._inheritable = inheritable
+
+    def detach(self) -> int:
+        """Give up the descriptor, which stays open, and return it."""
+        fd, self._fd = self._fd, -1
+        self._closed = True
+        return fd
+
+    def dup(self) -> "Socket":
+        """A second socket, with a descriptor of its own, on the same endpoint."""
+        self._check_open()
+        twin = Socket.around(self._endpoint, self._descriptors, self._proto)
+        twin._timeout = self._timeout
+        return twin
+
+    def _real_close(self, _ss: Any = None) -> None:
+        fd, self._fd = self._fd, -1
+        if fd != -1:
+            self._descriptors.close(fd)
+
+    def _check_open(self) -> None:
+        if self._fd == -1:
+            raise failure(errno.EBADF)
+
+    def _blocked(self, error: BlockingIOError, call: str, flags: int = 0) -> NoReturn:
+        """The call would block: in non-blocking mode that is its answer."""
+        if self._timeout == 0.0 or flags & DONTWAIT:
+            raise error
+        raise UsageError(
+            f"{call} would block, and blocking calls on simulated sockets come with threads (later work): "
+            "use asyncio, or setblocking(False)"
+        ) from None
+
+    # --- names
+
+    def getsockname(self) -> tuple[Any, ...]:
+        """See socket.socket."""
+        self._check_open()
+        return sockaddr(self._endpoint.getsockname(), self._endpoint.family)
+
+    def getpeername(self) -> tuple[Any, ...]:
+        """See socket.socket."""
+        self._check_open()
+        return sockaddr(self._endpoint.getpeername(), self._endpoint.family)
+
+    def bind(self, address: Any) -> None:
+        """See socket.socket."""
+        self._check_open()
+        endpoint = self._endpoint
+        endpoint.bind(packed_address(endpoint.host, address, endpoint.family, "bind"))
+
+    # --- opening
+
+    def listen(self, backlog: int = 128) -> None:
+        """See socket.socket."""
+        self._check_open()
+        self._endpoint.listen(backlog)
+
+    def accept(self) -> tuple["Socket", tuple[Any, ...]]:
+        """See socket.socket."""
+        self._check_open()
+        endpoint = self._endpoint
+        try:
+            accepted, peer = endpoint.accept()
+        except BlockingIOError as error:
+            self._blocked(error, "accept")
+        made = Socket.around(accepted, self._descriptors, self._proto)
+        if made._timeout is None and self._timeout:
+            made.setblocking(True)
+        return made, sockaddr(peer, endpoint.family)
+
+    def _accept(self) -> tuple[int, tuple[Any, ...]]:
+        made, peer = self.accept()
+        return made.detach(), peer
+
+    def connect(self, address: Any) -> None:
+        """See socket.socket."""
+        self._check_open()
+        endpoint = self._endpoint
+        packed = packed_address(endpoint.host, address, endpoint.family, "connect")
+        if self._timeout != 0.0:
+            self._blocked(BlockingIOError(), "connect")
+        endpoint.connect(packed)
+
+    def connect_ex(self, address: Any) -> int:
+        """See socket.socket."""
+        try:
+            self.connect(address)
+        except socket.gaierror:
+            raise
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    # --- data
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """See socket.socket."""
+        if self._fd == -1:
+            raise failure(errno.EBADF)
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recv")
+        try:
+            return self._endpoint.recv(bufsize, flags)
+        except BlockingIOError as error:
+            self._blocked(error, "recv", flags)
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """See socket.socket."""
+        self._check_open()
+        view = memoryview(buffer).cast("B")
+        if nbytes < 0 or nbytes > len(view):
+            raise ValueError("negative buffersize in recv_into" if nbytes < 0 else "buffer too small for requested bytes")
+        try:
+            return self._endpoint.recv_into(view[:nbytes] if nbytes else view, flags)
+        except BlockingIOError as error:
+            self._blocked(error, "recv_into", flags)
+
+    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
+        """See socket.socket; a stream has no sender to tell."""
+        return self.recv(bufsize, flags), None
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """See socket.socket."""
+        return self.recv_into(buffer, nbytes, flags), None
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Any]:
+        """See socket.socket; there is never ancillary data."""
+        return self.recv(bufsize, flags), [], 0, None
+
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
+    ) -> tuple[int, list[Any], int, Any]:
+        """See socket.socket."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data = self.recv(sum(len(view) for view in views), flags)
+        at = 0
+        for view in views:
+            part = data[at : at + len(view)]
+            view[: len(part)] = part
+            at += len(part)
+        return at, [], 0, None
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """See socket.socket."""
+        if self._fd == -1:
+            raise failure(errno.EBADF)
+        if type(data) is not bytes and type(data) is not bytearray:
+            data = memoryview(data).cast("B")
+        try:
+            return self._endpoint.send(data, flags)
+        except BlockingIOError as error:
+            self._blocked(error, "send", flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """See socket.socket: what did not fit before the error is lost count of, as there."""
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[self.send(view, flags) :]
+
+    def sendto(self, data: Any, *where: Any) -> int:
+        """See socket.socket; a connected stream takes no address (EISCONN)."""
+        flags, address = (0, where[0]) if len(where) == 1 else where
+        if address is not None and self._endpoint.connection is not None:
+            raise failure(errno.EISCONN)
+        return self.send(data, flags)
+
+    def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None) -> int:
+        """See socket.socket; ancillary data is not there (EINVAL)."""
+        if list(ancdata):
+            raise failure(errno.EINVAL)
+        if address is not None:
+            raise failure(errno.EISCONN)
+        return self.send(b"".join(buffers), flags)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """See socket.socket: for blocking mode only, by reading and sending."""
+        if self._timeout == 0.0:
+            raise ValueError("non-blocking sockets are not supported")
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+        return int(self._sendfile_use_send(file, offset, count))  # type: ignore[attr-defined]
+
+    # --- the end
+
+    def shutdown(self, how: SupportsIndex) -> None:
+        """See socket.socket."""
+        self._check_open()
+        self._endpoint.shutdown(how.__index__())
+
+    # --- options
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
+        """See socket.socket and options.py."""
+        self._check_open()
+        return get_option(self._endpoint, level, optname, buflen)
+
+    def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
+        """See socket.socket and options.py."""
+        self._check_open()
+        if value is None:
+            value = bytes(optlen or 0)
+        set_option(self._endpoint, level, optname, value)
+
+    def ioctl(self, *_: Any) -> NoReturn:
+        """Windows only."""
+        raise failure(errno.ENOTTY)
+
+
+assert issubclass(Socket, _socket.socket)

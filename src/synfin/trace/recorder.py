@@ -144,7 +144,9 @@ class Trace:
         self.events.append(SegmentCorrupted(now, host, connection, peer, packet, data, tuple(bits)))
 
     def fault(self, now: int, what: str, subject: str, host: str = "") -> None:
-        """Something was done to a link or a host (events.Fault)."""
+        """Something was done to a link or a host (events.Fault); `host` is the subject itself where it is one."""
+        if not host and what.startswith("host "):
+            host = subject
         self.events.append(Fault(now, host, "", what, subject))
 
 

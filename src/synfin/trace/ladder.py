@@ -1,0 +1,592 @@
+"""The ladder as a model: two lifelines, arrows between them, marks on them, and the sentences, step by step.
+
+Owns what stands in a ladder and in which order; ladder_text and ladder_svg only draw it. Each side's own order of events
+is kept exactly. An arrow is one row where that order allows it, with its departure on one side and its arrival on the
+other; where segments cross or overtake each other it is two rows, one a side.
+"""
+
+import errno
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from synfin.engine.segment import ACK, SYN, URG, flag_names
+from synfin.engine.state import State
+from synfin.trace.events import (
+    INJECTED,
+    Called,
+    Dropped,
+    Fault,
+    PacketEvent,
+    SegmentCorrupted,
+    SegmentDelivered,
+    SegmentDuplicated,
+    SegmentLost,
+    SegmentSent,
+    StateChanged,
+    TimerFired,
+    TimerStarted,
+    TraceEvent,
+    endpoint_name,
+)
+from synfin.trace.narrate import SILENT_TIMERS, Context, Sentence, known, narrate
+from synfin.trace.phrases import CAUSES, DROPS, FAULTS_SHORT, TIMERS, TIMERS_SHORT, Duration
+from synfin.trace.recorder import Trace
+from synfin.words import Text
+
+LEFT: Final = 0
+RIGHT: Final = 1
+LONGEST_ARGUMENT: Final = 22
+
+
+class Part(Enum):
+    """Which part of its arrow a row shows."""
+
+    WHOLE = "whole"
+    DEPARTURE = "departure"
+    ARRIVAL = "arrival"
+
+
+class MarkKind(Enum):
+    """What a mark on one lifeline is."""
+
+    CALL = "call"
+    RETURN = "return"
+    STATE = "state"
+    TIMER = "timer"
+    WAIT = "wait"  # a span that begins here: TIME-WAIT's 2MSL, a persist interval
+    DROP = "drop"
+    FAULT = "fault"
+
+
+@dataclass(slots=True)
+class Arrow:
+    """One packet on its way. `sender` is LEFT or RIGHT; `arrives` is None for a lost one; times in nanoseconds.
+
+    `seq` and `ack` (None without ACK flag) are as the ladder was asked for them, `window` in bytes. `before` is the
+    sender's state as the arrow departs, `after` the receiver's when it has processed it.
+    """
+
+    sender: int
+    packet: int
+    departs: int
+    arrives: int | None
+    flags: str
+    seq: int
+    ack: int | None
+    window: int
+    length: int
+    options: tuple[str, ...]
+    retransmission: bool
+    injected: bool
+    copy: bool = False
+    corrupted: bool = False
+    lost: Text | None = None
+    dropped: Text | None = None
+    before: State = State.CLOSED
+    after: State = State.CLOSED
+
+
+@dataclass(slots=True)
+class Mark:
+    """Something on one lifeline, or across both when `side` is None. `until` ends a span (WAIT) or a call; `state` is
+    the side's from here on; `down` the side whose host crashes here, `up` the one whose host starts again. A line break
+    in `text` is a good place to break it."""
+
+    kind: MarkKind
+    side: int | None
+    time: int
+    text: Text
+    state: State = State.CLOSED
+    until: int | None = None
+    failed: bool = False
+    down: int | None = None
+    up: int | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the ladder: an arrow, or part of it, or marks that belong together. `step` 0: none of its own."""
+
+    time: int
+    arrow: Arrow | None = None
+    part: Part = Part.WHOLE
+    marks: list[Mark] = field(default_factory=list)
+    step: int = 0
+
+
+@dataclass(slots=True)
+class Step:
+    """What is said about one row."""
+
+    number: int
+    time: int
+    sentences: list[Sentence]
+
+    def say(self, lang: str) -> str:
+        """The step's sentences in `lang`, one after the other."""
+        return ("" if lang == "zh" else " ").join(sentence.say(lang) for sentence in self.sentences)
+
+
+@dataclass(slots=True)
+class Lane:
+    """One lifeline: its host, its end of the connection, the state it begins in and every later one with its time."""
+
+    host: str
+    end: str
+    begins: State
+    states: list[tuple[int, State]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ladder:
+    """The whole picture; times in nanoseconds."""
+
+    lanes: tuple[Lane, Lane]
+    rows: list[Row]
+    steps: list[Step]
+    absolute: bool
+
+    @property
+    def arrows(self) -> list[Arrow]:
+        """Each arrow once, in the order of the rows."""
+        return [row.arrow for row in self.rows if row.arrow is not None and row.part is not Part.ARRIVAL]
+
+
+@dataclass(slots=True)
+class _Item:
+    """A row in the making, as one side sees it: `place` is its place among the events, `events` what is told with it."""
+
+    place: tuple[int, int]
+    time: int
+    mark: Mark | None = None
+    arrow: Arrow | None = None
+    part: Part = Part.WHOLE
+    events: list[int] = field(default_factory=list)
+
+
+def build_ladder(trace: Trace, connections: Sequence[str] | None = None, *, absolute: bool = False) -> Ladder:
+    """The ladder of `connections` (names of events.connection_name; all between the first two hosts when None).
+
+    `absolute`: sequence numbers as on the wire. Raises ValueError when no connection of that name was seen.
+    """
+    return _Builder(trace, connections, absolute).build()
+
+
+class _Builder:
+    def __init__(self, trace: Trace, connections: Sequence[str] | None, absolute: bool) -> None:
+        self.trace = trace
+        self.absolute = absolute
+        self.hosts, self.ends, self.names = _lifelines(trace, connections)
+        self.context = Context(trace.events, absolute=absolute)
+        self.sides: tuple[list[_Item], list[_Item]] = ([], [])
+        self.departures: dict[int, _Item] = {}
+        self.arrivals: dict[int, _Item] = {}
+        self.copies: dict[int, int] = {}
+        self.said: dict[int, Sentence] = {}
+        self.lanes = (self._lane(LEFT), self._lane(RIGHT))
+        self.current = [lane.begins for lane in self.lanes]
+        self.waiting: list[list[int]] = [[], []]  # state changes that no row shows yet
+        self.calls: dict[int, list[tuple[int, Called]]] = {}
+
+    def build(self) -> Ladder:
+        events = self.trace.events
+        self.calls = _call_places(events)
+        for index, event in enumerate(events):
+            sentence = narrate(event, self.context)
+            if sentence is not None:
+                self.said[index] = sentence
+            self._take(index, event)
+            self.context.advance(event)
+        self._take_calls(len(events))
+        for side in (LEFT, RIGHT):
+            self._show_waiting(side)
+            self.sides[side].sort(key=lambda item: item.place)
+        rows, told = _weave(self.sides)
+        return Ladder(self.lanes, rows, self._steps(rows, told), self.absolute)
+
+    def _lane(self, side: int) -> Lane:
+        """A lifeline; its first change of state tells what the state was before."""
+        host = self.hosts[side]
+        for event in self.trace:
+            if isinstance(event, StateChanged) and event.host == host and self._ours(event):
+                return Lane(host, self.ends[side], event.old)
+        return Lane(host, self.ends[side], State.CLOSED)
+
+    def _side(self, host: str) -> int | None:
+        return self.hosts.index(host) if host in self.hosts else None
+
+    def _ours(self, event: TraceEvent) -> bool:
+        """Whether the event belongs in this ladder: to one of its connections, or to a listener behind one."""
+        if event.connection in self.names:
+            return True
+        if " " in event.connection or event.host not in self.hosts:
+            return False
+        end = self.ends[self.hosts.index(event.host)]
+        return not event.connection or event.connection.rpartition(":")[2] == end.rpartition(":")[2]
+
+    def _take(self, index: int, event: TraceEvent) -> None:
+        """Put `event` where it belongs. Congestion control is left to the trace: too much for a ladder."""
+        self._take_calls(index)
+        if isinstance(event, Fault):
+            self._take_fault(index, event)
+            return
+        if not self._ours(event):
+            return
+        if isinstance(event, PacketEvent):
+            self._take_packet(index, event)
+        elif isinstance(event, StateChanged):
+            self._take_state(index, event)
+        elif isinstance(event, TimerStarted | TimerFired):
+            self._take_timer(index, event)
+        elif isinstance(event, Dropped):
+            self._take_drop(index, event)
+
+    # Packets
+
+    def _take_packet(self, index: int, event: PacketEvent) -> None:
+        match event:
+            case SegmentSent():
+                self._take_sent(index, event)
+            case SegmentDelivered():
+                self._take_delivered(index, event)
+            case SegmentLost():
+                item = self.departures.get(event.packet)
+                if item is not None and item.arrow is not None:
+                    item.arrow.lost = known(CAUSES, event.cause)
+                    item.events.append(index)
+            case SegmentDuplicated():
+                self.copies[event.copy] = event.packet
+                self._tell_with(event.packet, index)
+            case SegmentCorrupted():
+                item = self.departures.get(event.packet)
+                if item is not None and item.arrow is not None:
+                    item.arrow.corrupted = True
+                    item.events.append(index)
+
+    def _tell_with(self, packet: int, index: int) -> None:
+        item = self.departures.get(packet)
+        if item is not None:
+            item.events.append(index)
+
+    def _take_sent(self, index: int, event: SegmentSent) -> None:
+        side = self._side(event.host)
+        if side is None:
+            return
+        try:
+            arrow = self._arrow(event, side)
+        except ValueError:  # ParseError: nothing that a ladder could show
+            return
+        item = _Item((index, 0), event.time, arrow=arrow, part=Part.DEPARTURE, events=[index])
+        if event.reason != INJECTED:
+            shown = [i for i in self.waiting[side] if self.trace.events[i].time == event.time]
+            self.waiting[side] = [i for i in self.waiting[side] if i not in shown]
+            self._show_waiting(side)
+            item.events = [*shown, index]
+        self.departures[event.packet] = item
+        self.sides[side].append(item)
+
+    def _arrow(self, event: SegmentSent, side: int) -> Arrow:
+        segment = event.segment
+        options = []
+        if segment.mss >= 0:
+            options.append(f"mss={segment.mss}")
+        if segment.wscale >= 0:
+            options.append(f"ws={segment.wscale}")
+        if segment.flags & SYN and segment.sack_permitted:
+            options.append("sack")
+        if segment.flags & SYN and segment.has_timestamps:
+            options.append("ts")
+        if segment.flags & URG:
+            options.append(f"urg={self.context.seq(event) + segment.urgent}")
+        return Arrow(
+            sender=side,
+            packet=event.packet,
+            departs=event.time,
+            arrives=None,
+            flags=flag_names(segment.flags),
+            seq=self.context.seq(event),
+            ack=self.context.ack(event) if segment.flags & ACK else None,
+            window=self.context.window(event),
+            length=event.length,
+            options=tuple(options),
+            retransmission=event.retransmission,
+            injected=event.reason == INJECTED,
+            before=self.current[side],
+            after=self.current[1 - side],
+        )
+
+    def _take_delivered(self, index: int, event: SegmentDelivered) -> None:
+        side = self._side(event.host)
+        item = self.departures.get(event.packet)
+        if item is None and event.packet in self.copies:
+            item = self._copy(event)
+        if side is None or item is None or item.arrow is None:
+            return
+        self._show_waiting(side)
+        arrow = item.arrow
+        arrow.arrives = event.time
+        arrow.after = self.current[side]
+        arrival = _Item((index, 0), event.time, arrow=arrow, part=Part.ARRIVAL, events=[index])
+        self.arrivals[event.packet] = arrival
+        self.sides[side].append(arrival)
+
+    def _copy(self, event: SegmentDelivered) -> _Item | None:
+        """The network's copy of a packet: an arrow of its own, from the same departure."""
+        original = self.departures.get(self.copies[event.packet])
+        if original is None or original.arrow is None:
+            return None
+        a = original.arrow
+        arrow = Arrow(
+            a.sender, event.packet, a.departs, None, a.flags, a.seq, a.ack, a.window, a.length, a.options,
+            a.retransmission, a.injected, copy=True, before=a.before,
+        )  # fmt: skip
+        place = (original.place[0], original.place[1] + 1 + len(self.copies))
+        item = _Item(place, original.time, arrow=arrow, part=Part.DEPARTURE)
+        self.departures[event.packet] = item
+        self.sides[a.sender].append(item)
+        return item
+
+    # What happens on one side
+
+    def _take_state(self, index: int, event: StateChanged) -> None:
+        side = self._side(event.host)
+        if side is None:
+            return
+        if " " not in event.connection and self.current[side] not in (State.CLOSED, State.LISTEN):
+            return  # the listener changed while a connection of it is shown
+        self.current[side] = event.new
+        self.lanes[side].states.append((event.time, event.new))
+        arrival = self.arrivals.get(event.packet)
+        if arrival is not None and arrival.arrow is not None:
+            arrival.arrow.after = event.new
+            arrival.events.append(index)
+        else:
+            self.waiting[side].append(index)
+
+    def _show_waiting(self, side: int) -> None:
+        """Give each state change that no arrow shows a row of its own."""
+        for index in self.waiting[side]:
+            event = self.trace.events[index]
+            assert isinstance(event, StateChanged)
+            name = str(event.new)
+            mark = Mark(MarkKind.STATE, side, event.time, Text(name, name), state=event.new)
+            self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+        self.waiting[side] = []
+
+    def _take_timer(self, index: int, event: TimerStarted | TimerFired) -> None:
+        side = self._side(event.host)
+        if side is None or (isinstance(event, TimerFired) and event.timer in SILENT_TIMERS):
+            return
+        name = known(TIMERS, event.timer)
+        if isinstance(event, TimerStarted):
+            length = Duration(event.deadline - event.time)
+            text = Text(f"{name.en} {length.say('en')}", f"{name.zh} {length.say('zh')}")
+            mark = Mark(MarkKind.WAIT, side, event.time, text, state=self.current[side], until=event.deadline)
+        else:
+            text = TIMERS_SHORT.get(event.timer, name)
+            mark = Mark(MarkKind.TIMER, side, event.time, text, state=self.current[side])
+        self._show_waiting_unless_next(side, event.time)
+        self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+
+    def _show_waiting_unless_next(self, side: int, time: int) -> None:
+        late = [i for i in self.waiting[side] if self.trace.events[i].time != time]
+        keep = [i for i in self.waiting[side] if self.trace.events[i].time == time]
+        self.waiting[side] = late
+        self._show_waiting(side)
+        self.waiting[side] = keep
+
+    def _take_drop(self, index: int, event: Dropped) -> None:
+        side = self._side(event.host)
+        text = DROPS.get(event.reason, Text(str(event.reason), str(event.reason)))
+        arrival = self.arrivals.get(event.packet)
+        if arrival is not None and arrival.arrow is not None:
+            arrival.arrow.dropped = text
+            arrival.events.append(index)
+        elif side is not None:
+            mark = Mark(MarkKind.DROP, side, event.time, text, state=self.current[side])
+            self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+
+    def _take_fault(self, index: int, event: Fault) -> None:
+        side = self._side(event.host or event.subject)
+        words = FAULTS_SHORT.get(event.what, Text(f"{event.what}: {{subject}}", f"{event.what}：{{subject}}"))
+        text = Text(words.say("en", subject=event.subject), words.say("zh", subject=event.subject))
+        if event.what == "host crashed" and side is not None:
+            self._show_waiting(side)
+            self.current[side] = State.CLOSED
+            self.lanes[side].states.append((event.time, State.CLOSED))
+        mark = Mark(MarkKind.FAULT, None, event.time, text)
+        mark.down = side if event.what == "host crashed" else None
+        mark.up = side if event.what == "host restarted" else None
+        for lane in (LEFT, RIGHT):
+            self._show_waiting(lane)
+        self.sides[LEFT if side is None else side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+
+    def _take_calls(self, index: int) -> None:
+        """The calls that began just before the event numbered `index`."""
+        for order, (number, event) in enumerate(self.calls.get(index, ())):
+            side = self._side(event.host)
+            if side is None or not self._ours(event):
+                continue
+            call, result = _short_call(event)
+            failed = event.error != 0
+            begun = Mark(
+                MarkKind.CALL, side, event.started, Text(call, call), self.current[side],
+                until=event.time, failed=failed and not event.blocked,
+            )  # fmt: skip
+            place = (index, -len(self.calls[index]) + order)
+            self._show_waiting_unless_next(side, event.started)
+            self.sides[side].append(_Item(place, event.started, mark=begun, events=[number]))
+            if event.blocked:
+                waited = Duration(event.blocked)
+                text = Text(
+                    f"{event.call} = {result}\n({waited.say('en')})",
+                    f"{event.call} = {result}\n({waited.say('zh')})",
+                )
+                mark = Mark(MarkKind.RETURN, side, event.time, text, self.current[side], failed=failed)
+                self.sides[side].append(_Item((number, 0), event.time, mark=mark))
+
+    # Steps
+
+    def _steps(self, rows: list[Row], told: list[list[int]]) -> list[Step]:
+        steps: list[Step] = []
+        for row, indexes in zip(rows, told, strict=True):
+            sentences = [self.said[index] for index in indexes if index in self.said]
+            if sentences:
+                row.step = len(steps) + 1
+                steps.append(Step(row.step, row.time, sentences))
+        return steps
+
+
+def _short_call(event: Called) -> tuple[str, str]:
+    """A call and its result as the narrow columns have them: what is sent is told in the sentences."""
+    result = errno.errorcode.get(event.error, str(event.error)) if event.error else event.result
+    arguments = event.arguments if len(event.arguments) <= LONGEST_ARGUMENT else ".."
+    call = f"{event.call}({arguments})"
+    if not event.blocked and result:
+        call = f"{call} = {result}"
+    return call, result or "ok"
+
+
+def _lifelines(
+    trace: Trace, connections: Sequence[str] | None
+) -> tuple[tuple[str, str], tuple[str, str], tuple[str, ...]]:
+    """The two hosts (who speaks first is on the left), their ends, and the connections between them."""
+    wanted = tuple(connections) if connections is not None else tuple(trace.connections())
+    for event in trace:
+        if not isinstance(event, SegmentSent) or event.connection not in wanted:
+            continue
+        view = event.view
+        ends = (
+            endpoint_name(view.source, view.source_port),
+            endpoint_name(view.destination, view.destination_port),
+        )
+        pair = (event.host, event.peer)
+        if connections is None:
+            wanted = _between(trace, pair)
+        return pair, ends, wanted
+    raise ValueError(f"no segment of {', '.join(wanted) if wanted else 'any connection'} in this trace")
+
+
+def _between(trace: Trace, pair: tuple[str, str]) -> tuple[str, ...]:
+    names = [
+        event.connection
+        for event in trace
+        if isinstance(event, SegmentSent) and event.connection and {event.host, event.peer} == set(pair)
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _call_places(events: Sequence[TraceEvent]) -> dict[int, list[tuple[int, Called]]]:
+    """Where each call began: before which event; as (index, call) pairs by that event's index."""
+    places: dict[int, list[tuple[int, Called]]] = {}
+    previous: dict[str, int] = {}  # host -> the place just after its latest returned call
+    times = [event.time for event in events]
+    for index, event in enumerate(events):
+        if not isinstance(event, Called):
+            continue
+        place = index
+        if event.blocked:
+            place = bisect_left(times, event.started)
+            before = previous.get(event.host, 0)
+            if before and times[before - 1] <= event.started:
+                place = max(place, before)
+        else:
+            while place and _follows_from(events[place - 1], event):
+                place -= 1
+        places.setdefault(place, []).append((index, event))
+        previous[event.host] = index + 1
+    return places
+
+
+def _follows_from(event: TraceEvent, call: Called) -> bool:
+    """Whether `event`, told just before a call returned at once, is what the call did."""
+    if event.host != call.host or event.time != call.time:
+        return False
+    if isinstance(event, StateChanged):
+        return event.packet < 0
+    return isinstance(event, PacketEvent) and not isinstance(event, SegmentDelivered)
+
+
+def _weave(sides: tuple[list[_Item], list[_Item]]) -> tuple[list[Row], list[list[int]]]:
+    """One order of rows out of two, each kept; arrows that cross become two rows. Also the events told with each row."""
+    rows: list[Row] = []
+    told: list[list[int]] = []
+    at = [0, 0]
+    split: set[int] = set()  # packets; only membership is asked
+    while at[0] < len(sides[0]) or at[1] < len(sides[1]):
+        heads = [sides[s][at[s]] if at[s] < len(sides[s]) else None for s in (LEFT, RIGHT)]
+        free = [s for s in (LEFT, RIGHT) if (head := heads[s]) is not None and _free(head, split)]
+        if free:
+            side = min(free, key=lambda s: _when(heads[s]))
+            head = heads[side]
+            assert head is not None
+            at[side] += 1
+            _add(rows, told, head, head.part if head.arrow is None or head.arrow.packet in split else Part.WHOLE)
+            continue
+        first, second = heads
+        if first is not None and second is not None and first.arrow is second.arrow:
+            departure, arrival = (first, second) if first.part is Part.DEPARTURE else (second, first)
+            _add(rows, told, departure, Part.WHOLE)
+            told[-1].extend(arrival.events)
+            at = [at[0] + 1, at[1] + 1]
+            continue
+        cut = min((h for h in heads if h is not None and h.part is Part.DEPARTURE), key=_when)
+        assert cut.arrow is not None
+        split.add(cut.arrow.packet)
+    return rows, told
+
+
+def _free(item: _Item, split: set[int]) -> bool:
+    """Whether the row depends on its own side alone."""
+    arrow = item.arrow
+    return arrow is None or arrow.arrives is None or arrow.packet in split
+
+
+def _when(item: _Item | None) -> tuple[int, tuple[int, int]]:
+    assert item is not None
+    return item.time, item.place
+
+
+def _add(rows: list[Row], told: list[list[int]], item: _Item, part: Part) -> None:
+    mark = item.mark
+    if mark is not None and rows and _belongs(rows[-1], mark):
+        rows[-1].marks.append(mark)
+        told[-1].extend(item.events)
+        return
+    row = Row(item.time, item.arrow, part)
+    if mark is not None:
+        row.marks.append(mark)
+    rows.append(row)
+    told.append(list(item.events))
+
+
+def _belongs(row: Row, mark: Mark) -> bool:
+    """Whether a mark joins the row before it: the same side, the same time, one call after the other."""
+    if row.arrow is not None or row.time != mark.time or not row.marks:
+        return False
+    last = row.marks[-1]
+    together = (MarkKind.CALL, MarkKind.RETURN, MarkKind.STATE)
+    return last.side == mark.side and last.kind in together and mark.kind in together

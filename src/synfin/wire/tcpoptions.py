@@ -38,6 +38,7 @@ _HALF: Final = Struct("!H")
 _PAIR: Final = Struct("!II")
 _ALIGNED_TIMESTAMPS: Final = Struct("!III")
 _MSS: Final = Struct("!BBH")
+_BYTES: Final = Struct("!BBBB")
 
 
 class Option:
@@ -139,9 +140,9 @@ def build_options(out: Outgoing) -> bytes:
     elif out.sack_permitted:
         parts.append(bytes((NOP, NOP, SACK_PERMITTED, 2)))
     if out.wscale >= 0:
-        parts.append(bytes((NOP, WINDOW_SCALE, 3, out.wscale)))
+        parts.append(_BYTES.pack(NOP, WINDOW_SCALE, 3, out.wscale))
     if out.sacks:
-        parts.append(bytes((NOP, NOP, SACK, 2 + 8 * len(out.sacks))))
+        parts.append(_BYTES.pack(NOP, NOP, SACK, 2 + 8 * len(out.sacks)))
         parts += [_PAIR.pack(left, right) for left, right in out.sacks]
     options = b"".join(parts)
     if len(options) > MAX_OPTIONS:

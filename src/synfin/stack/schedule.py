@@ -31,7 +31,7 @@ class Schedule:
         entry.scheduled = when
         self._order += 1
         heapq.heappush(self._heap, (when, self._order, entry.key))
-        if len(self._heap) > 64 + 4 * len(self._table):
+        if len(self._heap) > 64 + 2 * len(self._table):
             self._heap = [item for item in self._heap if self._live(item) is not None]
             heapq.heapify(self._heap)
 

@@ -41,8 +41,8 @@ def run(seed: int, *, trace: bool) -> World:
     )
     world.link("router", "server", bandwidth=2_000_000, queue=20, delay=0.005, duplex="half", turnaround=0.001)
     link.drop(1, where=lambda packet: packet.syn)
-    link.cut(at=3)
-    link.heal(at=4)
+    link.cut(at=1)
+    link.heal(at=1.3)
     for version in (4, 6):
         hosts[2].spawn(server(hosts[2], version), background=True)
         for number in range(3):

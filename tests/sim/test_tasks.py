@@ -105,7 +105,7 @@ def test_running_to_a_time_goes_on_after_programs_have_ended() -> None:
 def test_programs_that_wait_for_nothing_to_come_are_a_deadlock_that_names_them() -> None:
     world = World(trace=False)
     world.host("a")
-    waiters: list[Wait] = []
+    waiters: dict[Wait, None] = {}
 
     async def forever() -> None:
         await Wait(waiters, "a sign")
@@ -117,7 +117,7 @@ def test_programs_that_wait_for_nothing_to_come_are_a_deadlock_that_names_them()
 
 def test_a_wait_that_runs_out_of_time_raises_timeout_and_leaves_the_list() -> None:
     world = World(trace=False)
-    waiters: list[Wait] = []
+    waiters: dict[Wait, None] = {}
 
     async def impatient() -> float:
         with pytest.raises(TimeoutError, match="timed out"):
@@ -126,12 +126,12 @@ def test_a_wait_that_runs_out_of_time_raises_timeout_and_leaves_the_list() -> No
 
     task = world.spawn(impatient())
     world.run()
-    assert (task.result(), waiters) == (5.0, [])
+    assert (task.result(), waiters) == (5.0, {})
 
 
 def test_a_wait_that_is_woken_leaves_no_timer_behind() -> None:
     world = World(trace=False)
-    waiters: list[Wait] = []
+    waiters: dict[Wait, None] = {}
 
     async def patient() -> None:
         await Wait(waiters, "a sign", until=100_000_000_000)

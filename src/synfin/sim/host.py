@@ -83,9 +83,9 @@ class SimHost(Node, Host):
         self._observer = observer
         self._isn = isn
         self._scheduler = scheduler
-        self.sockets: list[Socket] = []  # of programs on the simulator's own API
-        self._sleepers: list[Wait] = []
-        self._programs: list[Task] = []
+        self.sockets: dict[Socket, None] = {}  # open ones, oldest first, of programs on the simulator's own API
+        self._sleepers: dict[Wait, None] = {}
+        self._programs: dict[Task, None] = {}
         self._diverted: Callable[[bytes], None] | None = None
         self._armed = NEVER  # when the host's timer will come
         network.add(self, addresses)
@@ -155,8 +155,8 @@ class SimHost(Node, Host):
     def spawn(self, program: Coroutine[Any, Any, Any], name: str = "", *, background: bool = False) -> Task:
         """As World.spawn, for a program that ends when this host crashes."""
         task = self._scheduler.spawn(program, name, background)
-        self._programs = [running for running in self._programs if not running.done]
-        self._programs.append(task)
+        task.among = self._programs
+        self._programs[task] = None
         return task
 
     # Serving the stack
@@ -324,7 +324,7 @@ class SimHost(Node, Host):
         self.nic = Nic(self, self._network, self._checksums)  # the old stack's card is dead from here on
         self._become(DOWN, "host crashed")
         error = HostCrashed(f"{self.name} has crashed")
-        for task in self._programs:
+        for task in list(self._programs):
             task.cancel(error)
         for held in list(self.sockets):
             held.crashed()

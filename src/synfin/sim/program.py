@@ -54,8 +54,8 @@ class Socket:
         self._boot = host.boots
         self._entry: Connection | Listener | None = None
         self._timeout: int | None = None
-        self._waiters: list[Wait] = []
-        host.sockets.append(self)
+        self._waiters: dict[Wait, None] = {}
+        host.sockets[self] = None
 
     # Waiting
 
@@ -220,8 +220,7 @@ class Socket:
 
     def close(self) -> None:
         """Close both directions and let the stack finish; with unread data the peer gets an RST. Repeating it does nothing."""
-        if self in self.host.sockets:
-            self.host.sockets.remove(self)
+        self.host.sockets.pop(self, None)
         if self._boot == self.host.boots and not self.host.down:
             self._endpoint.close()
         wake_all(self._waiters)  # who waits here gets EBADF
@@ -278,7 +277,7 @@ class Raw:
 
     def __init__(self, host: "SimHost") -> None:
         self._host = host
-        self._waiters: list[Wait] = []
+        self._waiters: dict[Wait, None] = {}
         self._packets: list[bytes] = []
         self._timeout: int | None = None
         host.divert(self._take)

@@ -27,12 +27,13 @@ class HostCrashed(Ended):
 class Wait:
     """One wait of one program: until `wake`, or until the time `until` (nanoseconds), when TimeoutError is raised.
 
-    `what` names it for people; `waiters` is a list in which it stands while it lasts, for who does the waking.
+    `what` names it for people; `waiters` is where it stands while it lasts, oldest first, for who does the waking (a dict
+    without values, because a list of ten thousand sleepers would be searched for each of them).
     """
 
     __slots__ = ("_task", "_timer", "quiet", "until", "waiters", "what")
 
-    def __init__(self, waiters: "list[Wait]", what: str, until: int = NEVER, quiet: bool = False) -> None:
+    def __init__(self, waiters: "dict[Wait, None]", what: str, until: int = NEVER, quiet: bool = False) -> None:
         self.what = what
         self.until = until
         self.quiet = quiet  # running out of time is no error: a sleep
@@ -46,7 +47,7 @@ class Wait:
     def begin(self, task: "Task", clock: Clock) -> None:
         """`task` waits from now on."""
         self._task = task
-        self.waiters.append(self)
+        self.waiters[self] = None
         if self.until != NEVER:
             self._timer = clock.call_at(self.until, self._expire)
 
@@ -60,7 +61,7 @@ class Wait:
     def forget(self) -> None:
         """The program no longer waits."""
         self._task = None
-        self.waiters.remove(self)
+        del self.waiters[self]
         if self._timer is not None:
             self._timer.cancel()
 
@@ -68,7 +69,7 @@ class Wait:
         self.wake(None if self.quiet else TimeoutError("timed out"))
 
 
-def wake_all(waiters: list[Wait], error: BaseException | None = None) -> None:
+def wake_all(waiters: dict[Wait, None], error: BaseException | None = None) -> None:
     """Wake everyone in `waiters`, in the order in which they came."""
     for wait in list(waiters):
         wait.wake(error)
@@ -83,7 +84,8 @@ class Task:
         self.done = False
         self.error: BaseException | None = None
         self.waits: Wait | None = None
-        self.waiters: list[Wait] = []
+        self.among: dict[Task, None] | None = None  # a host's programs, which it leaves when it ends
+        self.waiters: dict[Wait, None] = {}
         self._program = program
         self._scheduler = scheduler
         self._result: Any = None
@@ -152,6 +154,8 @@ class Task:
     def _end(self, result: Any, error: BaseException | None) -> None:
         self.done = True
         self._result, self.error = result, error
+        if self.among is not None:
+            self.among.pop(self, None)
         awaited = bool(self.waiters)
         wake_all(self.waiters)
         self._scheduler.ended(self, awaited)
@@ -162,7 +166,7 @@ class Scheduler:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._tasks: list[Task] = []
+        self._tasks: dict[Task, None] = {}  # in the order of their start
         self._failed: list[Task] = []
         self._foreground = 0
 
@@ -171,14 +175,14 @@ class Scheduler:
         if not isinstance(program, Coroutine):
             raise UsageError(f"spawn takes a coroutine (call the async function), not {program!r}")
         task = Task(program, name or getattr(program, "__name__", "program"), background, self)
-        self._tasks.append(task)
+        self._tasks[task] = None
         self._foreground += not background
         task.resume(None)
         return task
 
     def ended(self, task: Task, awaited: bool) -> None:
         """A task is done; one that failed and was not awaited stops the run."""
-        self._tasks.remove(task)
+        del self._tasks[task]
         self._foreground -= not task.background
         if task.error is not None and not awaited and not isinstance(task.error, Ended):
             self._failed.append(task)

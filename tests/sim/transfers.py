@@ -50,6 +50,7 @@ class Transfer:
             at = rng.uniform(0.0, 2.0)
             link.cut(at=at, direction=rng.choice((None, "client->server", "server->client")))
             link.heal(at=at + rng.uniform(0.0, 30.0))
+        self.version = rng.choice((4, 6))
         for side in (self.client, self.server):
             side.sent = rng.randbytes(rng.choice((0, 1, rng.randrange(2_000), rng.randrange(LARGEST))))
 
@@ -91,7 +92,7 @@ class Transfer:
         return self
 
     async def _connect(self, host: SimHost) -> None:
-        s = host.socket()
+        s = host.socket(self.version)
         try:
             await s.connect(("server", 80))
         except OSError as error:
@@ -103,7 +104,7 @@ class Transfer:
         await self._exchange(s, self.client)
 
     async def _serve(self, host: SimHost) -> None:
-        listener = host.socket()
+        listener = host.socket(self.version)
         listener.bind(80)
         listener.listen()
         s = await listener.accept()

@@ -1,0 +1,19 @@
+"""The scenarios: every story that `synfin demo NAME` plays, in the order in which `--list` shows them.
+
+Owns the register alone. A scenario is a Scenario (stage.py): a name, a title, and a function that sets the stage.
+"""
+
+from typing import Final
+
+from synfin.scenarios.closing import CLOSING
+from synfin.scenarios.data import DATA
+from synfin.scenarios.failures import FAILURES
+from synfin.scenarios.life import LIFE
+from synfin.scenarios.opening import OPENING
+from synfin.scenarios.stage import Scenario
+
+DEFAULT: Final = "whole-life"
+
+SCENARIOS: Final[dict[str, Scenario]] = {each.name: each for each in (*LIFE, *OPENING, *DATA, *CLOSING, *FAILURES)}
+
+__all__ = ["DEFAULT", "SCENARIOS", "Scenario"]

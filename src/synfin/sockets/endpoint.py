@@ -56,7 +56,7 @@ class Endpoint(Opening):
         if connection is None:
             if self._listener is not None:
                 return interest & READ if self._listener.readable() else 0
-            return interest
+            return 0 if self._phase == CLOSED else interest
         if connection.close_reason is not None or self._error:
             return interest
         if self._phase == CONNECTING:

@@ -21,6 +21,7 @@ export PYTHON
 QUIET = trap : INT; $(1) || { status=$$?; case $$status in 130|141) ;; *) exit $$status;; esac; }
 
 demo: .venv/.demo
+	@mkdir -p out
 	@$(call QUIET,$(BIN)/synfin demo --svg out/whole-life.svg --pcap out/whole-life.pcapng)
 
 test: lint

@@ -49,6 +49,16 @@ make_venv() {
 no_network='No matching distribution|Could not find a version|NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout'
 no_network="$no_network|Max retries|Temporary failure in name resolution|Network is unreachable|Connection (refused|reset|broken)|ProxyError"
 
+# The packages that the extras $1 ask for, and the one that builds synfin, as pyproject.toml has them.
+packages() {
+    "$venv/bin/python" -c '
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))
+extras = project["project"]["optional-dependencies"]
+print(*project["build-system"]["requires"], *(name for extra in sys.argv[1].split(",") for name in extras[extra]), sep=", ")
+' "$1" 2>/dev/null
+}
+
 install_extras() {
     # A kill at the wrong moment leaves a Python without pip.
     if [ -e "$venv/.unfinished" ] && ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then make_venv; fi
@@ -58,9 +68,10 @@ install_extras() {
         rm -f "$venv/.unfinished"
         return
     fi
+    needed=$(packages "$1")
     remove_unfinished
     if grep -Eq "$no_network" "$log"; then
-        fail "cannot download the Python packages of synfin[$1]: is there a network? (pip's own words: $log)"
+        fail "no network? pip cannot download what synfin[$1] needs installed: $needed (its own words: $log)"
     fi
     fail "pip could not install synfin[$1]: $(grep -v '^ *$' "$log" | tail -n 1) (all of it: $log)"
 }

@@ -1,7 +1,7 @@
 """The command `synfin`: from a command line to an exit status.
 
 Owns what a person sees when something goes wrong: one line on stderr and a status (2 for a mistake of the caller, 1 for one
-of synfin), never a traceback. Imports neither click nor rich before it knows that they are installed.
+of synfin), never a traceback. Imports click only when it is called.
 """
 
 import io
@@ -50,9 +50,9 @@ def _execute(arguments: Sequence[str]) -> int:
 
         from synfin.cli.commands import synfin  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("click", "rich"):
+        if error.name != "click":
             raise
-        return _complain("synfin: the command line needs click and rich: pip install 'synfin[cli]'", USAGE)
+        return _complain("synfin: the command line needs click: pip install 'synfin[cli]'", USAGE)
 
     from synfin.engine.errors import UsageError  # noqa: PLC0415  after the first answer to a missing extra
 

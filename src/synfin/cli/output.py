@@ -6,7 +6,7 @@ Owns nothing that is said. Prints to stdout only what was asked for; notices go 
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -33,7 +33,7 @@ def write_file(path: Path, content: bytes) -> None:
         raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def print_json_lines(objects: Iterable[Mapping[str, Any]]) -> None:
-    """One object a line, in the order of their keys as given, so that equal runs print equal bytes."""
+def json_lines(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """One object a line, its keys in the order given, so that equal runs give equal bytes."""
     for each in objects:
-        print(json.dumps(each, ensure_ascii=False))
+        yield json.dumps(each, ensure_ascii=False)

@@ -29,7 +29,7 @@ WORDS: Final[dict[State, StateWords]] = {
             "不说明任何问题：它不占内存。到达这里的报文段会得到 RST。",
         ),
         ("CLOSED", "CLOSE", "UNCONN"),
-        "connection-refused",
+        "refused",
     ),
     State.LISTEN: StateWords(
         Text(
@@ -100,7 +100,7 @@ WORDS: Final[dict[State, StateWords]] = {
             "对方消失了，或者对方窗口一直为零而 FIN 之前还有数据。",
         ),
         ("FIN-WAIT-1", "FIN_WAIT_1", "FIN_WAIT1"),
-        "four-way-close",
+        "close-client-first",
     ),
     State.FIN_WAIT_2: StateWords(
         Text(
@@ -172,7 +172,7 @@ WORDS: Final[dict[State, StateWords]] = {
             "对主动关闭大量短连接的一方是正常的。代价不大，只占端口：改用长连接，或让客户端先关闭。",
         ),
         ("TIME-WAIT", "TIME_WAIT"),
-        "four-way-close",
+        "close-client-first",
     ),
 }
 

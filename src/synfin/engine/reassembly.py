@@ -31,6 +31,16 @@ class Reassembly:
         """Keep what is new of `payload`, which starts at `seq` after `rcv_nxt`. Returns the bytes taken; -1 when full."""
         begin = (seq - rcv_nxt) & MASK
         end = begin + len(payload)
+        if self.ranges:
+            start, have = self.ranges[-1]
+            beyond = (start - rcv_nxt) & MASK <= begin - len(have)
+        else:
+            beyond = True
+        if beyond:  # the usual case after a loss: behind all that is kept
+            if len(self.ranges) >= self.limit:
+                return -1
+            self.ranges.append((seq, kept(payload)))
+            return len(payload)
         data = memoryview(payload)
         fresh: list[tuple[int, bytes | memoryview]] = []
         at = begin

@@ -38,7 +38,8 @@ from synfin.words import Text
 
 LEFT: Final = 0
 RIGHT: Final = 1
-LONGEST_ARGUMENT: Final = 22
+LONGEST_ARGUMENT: Final = 28  # an IPv6 address and port, as a call's narrow column shows it
+LONGEST_DATA: Final = 10
 
 
 class Part(Enum):
@@ -384,7 +385,8 @@ class _Builder:
         if isinstance(event, TimerStarted):
             length = Duration(event.deadline - event.time)
             text = Text(f"{name.en} {length.say('en')}", f"{name.zh} {length.say('zh')}")
-            mark = Mark(MarkKind.WAIT, side, event.time, text, state=self.current[side], until=event.deadline)
+            state = State.TIME_WAIT if event.timer == "2MSL" else self.current[side]
+            mark = Mark(MarkKind.WAIT, side, event.time, text, state, until=event.deadline)
         else:
             text = TIMERS_SHORT.get(event.timer, name)
             mark = Mark(MarkKind.TIMER, side, event.time, text, state=self.current[side])
@@ -463,7 +465,9 @@ class _Builder:
 def _short_call(event: Called) -> tuple[str, str]:
     """A call and its result as the narrow columns have them: what is sent is told in the sentences."""
     result = errno.errorcode.get(event.error, str(event.error)) if event.error else event.result
-    arguments = event.arguments if len(event.arguments) <= LONGEST_ARGUMENT else ".."
+    arguments = event.arguments
+    if len(arguments) > (LONGEST_DATA if arguments.startswith(("b'", 'b"')) else LONGEST_ARGUMENT):
+        arguments = ".."
     call = f"{event.call}({arguments})"
     if not event.blocked and result:
         call = f"{call} = {result}"

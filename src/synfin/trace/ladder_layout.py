@@ -35,13 +35,19 @@ class Place:
 
 @dataclass(slots=True)
 class Shaft:
-    """An arrow's two heights; `end` is where a lost one would have arrived. `crossing`: others cut it or overtake it."""
+    """An arrow's two heights; `end` is where a lost one would have arrived. `crossed`: another cuts it; `overtaken`:
+    one that was sent later arrives before it."""
 
     arrow: Arrow
     step: int
     start: float
     end: float
-    crossing: bool = False
+    crossed: bool = False
+    overtaken: bool = False
+
+    def at(self, side: int) -> float:
+        """The height at one of the lifelines."""
+        return self.start if side == self.arrow.sender else self.end
 
 
 @dataclass(slots=True)
@@ -107,7 +113,7 @@ def lay_out(ladder: Ladder, lines_of: Callable[[Mark], int]) -> Layout:
             free = [y, y]
         last[end.side] = end
         lowest = max(lowest, free[end.side])
-    _shafts(ladder, layout)
+    _shafts(layout)
     layout.bottom = max([lowest, *(shaft.end for shaft in layout.shafts)]) + 2 * LINE
     _spans(ladder, layout)
     return layout
@@ -153,24 +159,36 @@ def _distance(before: _End | None, end: _End) -> float:
     return PARALLEL if before.departure == end.departure else TURN
 
 
-def _shafts(ladder: Ladder, layout: Layout) -> None:
+def _shafts(layout: Layout) -> None:
     starts: dict[int, Place] = {}
     ends: dict[int, Place] = {}
     for place in layout.places:
         if place.arrow is not None:
             (starts if place.side == place.arrow.sender else ends)[place.arrow.packet] = place
-    split = {row.arrow.packet for row in ladder.rows if row.arrow is not None and row.part is Part.ARRIVAL}
     for packet, place in starts.items():
         assert place.arrow is not None
         end = ends[packet].y if packet in ends else place.y + FLIGHT
-        layout.shafts.append(Shaft(place.arrow, place.row.step, place.y, end, packet in split))
+        layout.shafts.append(Shaft(place.arrow, place.row.step, place.y, end))
+    _cross(sorted(layout.shafts, key=lambda shaft: shaft.start))
+
+
+def _cross(shafts: list[Shaft]) -> None:
+    """Note which shafts cut each other."""
+    for index, one in enumerate(shafts):
+        for other in shafts[index + 1 :]:
+            if other.start > one.end:
+                break
+            if (one.at(LEFT) - other.at(LEFT)) * (one.at(RIGHT) - other.at(RIGHT)) < 0:
+                one.crossed = other.crossed = True
+                one.overtaken |= one.arrow.sender == other.arrow.sender
 
 
 def _spans(ladder: Ladder, layout: Layout) -> None:
     for side in (LEFT, RIGHT):
         own = [place for place in layout.places if place.side == side or (place.mark and place.mark.side is None)]
         _state_spans(ladder, layout, side, own)
-        _mark_spans(layout, [place for place in own if place.mark is not None and place.mark.side == side])
+        _waits(layout, side, own)
+        _calls(layout, [place for place in own if place.mark is not None and place.mark.side == side])
 
 
 def _state_spans(ladder: Ladder, layout: Layout, side: int, own: list[Place]) -> None:
@@ -202,20 +220,28 @@ def _state_at(place: Place, side: int) -> State | None:
     return arrow.before if arrow.sender == side else arrow.after
 
 
-def _mark_spans(layout: Layout, marks: list[Place]) -> None:
-    """The waits, and the calls that block."""
+def _waits(layout: Layout, side: int, own: list[Place]) -> None:
+    """The waits: each until its time, the next wait or another state of its side, whichever comes first."""
+    for index, place in enumerate(own):
+        mark = place.mark
+        if mark is None or mark.kind is not MarkKind.WAIT or mark.until is None:
+            continue
+        bottom = layout.bottom
+        for later in own[index + 1 :]:
+            state = _state_at(later, side)
+            again = later.mark is not None and later.mark.kind is MarkKind.WAIT
+            if again or later.time >= mark.until or (state is not None and state is not mark.state):
+                bottom = later.y
+                break
+        layout.waits.append(Span(side, place.y, bottom, mark=mark))
+
+
+def _calls(layout: Layout, marks: list[Place]) -> None:
+    """The calls that block."""
     for index, place in enumerate(marks):
         mark = place.mark
         assert mark is not None
-        if mark.kind is MarkKind.WAIT and mark.until is not None:
-            bottom = layout.bottom
-            for later in marks[index + 1 :]:
-                assert later.mark is not None
-                if later.mark.kind is MarkKind.WAIT or later.time >= mark.until:
-                    bottom = later.y
-                    break
-            layout.waits.append(Span(place.side, place.y, bottom, mark=mark))
-        elif mark.kind is MarkKind.CALL and mark.until is not None and mark.until > mark.time:
+        if mark.kind is MarkKind.CALL and mark.until is not None and mark.until > mark.time:
             bottom = next((p.y for p in marks[index + 1 :] if p.mark is not None and _returns(mark, p.mark)), 0.0)
             layout.calls.append(Span(place.side, place.y, bottom or layout.bottom, mark=mark))
 

@@ -6,6 +6,7 @@ referred to, so the file can be put anywhere.
 
 import math
 from typing import Final
+from xml.sax.saxutils import escape
 
 from synfin.engine.state import State
 from synfin.trace import svg
@@ -23,6 +24,7 @@ TIME: Final = (72.0, WIDTH - 72.0)
 TEXT_ROOM: Final = TEXT[0] - TIME[0] - 10
 MARGIN: Final = 28.0
 RADIUS: Final = 9.0
+REACH: Final = 0.74  # how far a lost segment comes
 
 TITLE: Final = Text("Ladder of a TCP connection", "TCP 连接的梯形图")
 DESCRIPTION: Final = Text(
@@ -37,7 +39,7 @@ NOT_TAKEN: Final = Text("not taken: {reason}", "未被接受：{reason}")
 NOT_TAKEN_LEGEND: Final = Text("arrived, not taken", "到达但未被接受")
 COPY: Final = Text("copy made by the network", "网络产生的副本")
 CORRUPTED: Final = Text("corrupted on the way", "途中损坏")
-OLD: Final = Text("old", "旧报文段")
+STRAY: Final = Text("old or forged", "过时或伪造")
 PASSES: Final = Text("{time} pass", "经过 {time}")
 BLOCKED: Final = Text("call that blocks", "阻塞的调用")
 RELATIVE: Final = Text("Numbers count from each side's initial sequence number.", "序号从各自的初始序号算起。")
@@ -64,8 +66,9 @@ class _Picture:
         self._bars()
         self._gaps()
         self._waits()
-        for shaft in self.layout.shafts:
-            self._shaft(shaft)
+        ends = [self._shaft(shaft) for shaft in self.layout.shafts]
+        for shaft, points in zip(self.layout.shafts, ends, strict=True):
+            self._labels(shaft, self._color(shaft.arrow), points)
         self._beside()
         y = self._legend(self.top + self.layout.bottom + 34)
         y = self._sentences(y + 16)
@@ -76,7 +79,7 @@ class _Picture:
     # Heading and lifelines
 
     def _heading(self) -> None:
-        lines = svg.wrap_pixels(self.title, 20, WIDTH - 2 * MARGIN)
+        lines = svg.wrap_pixels(self.title, 22.5, WIDTH - 2 * MARGIN)  # set in 20, and bold takes more
         y = 40.0
         for text in lines:
             self.body.append(svg.words(MARGIN, y, text, 20, font_weight=600))
@@ -139,14 +142,15 @@ class _Picture:
 
     # Arrows
 
-    def _shaft(self, shaft: Shaft) -> None:
+    def _shaft(self, shaft: Shaft) -> tuple[float, float, float, float]:
+        """Draw the strokes of an arrow; from where to where they go."""
         arrow = shaft.arrow
         out = 1 if arrow.sender == LEFT else -1
         x1, x2 = INNER[arrow.sender], INNER[1 - arrow.sender]
         y1, y2 = self.top + shaft.start, self.top + shaft.end
         unfinished = arrow.arrives is None
         if unfinished:
-            x2, y2 = x1 + (x2 - x1) * 0.62, y1 + (y2 - y1) * 0.62
+            x2, y2 = x1 + (x2 - x1) * REACH, y1 + (y2 - y1) * REACH
         color = self._color(arrow)
         dashes = "2 4" if arrow.copy or arrow.injected else None
         self.body.append(svg.line(x1, y1, x2, y2, stroke=color, stroke_width=1.6, stroke_dasharray=dashes))
@@ -156,7 +160,7 @@ class _Picture:
             self.body.append(svg.words(x2 + out * 12, y2 + 4, "...", 14, anchor="middle", fill=color))
         else:
             self._head(x1, y1, x2, y2, color)
-        self._labels(shaft, color, (x1, y1, x2, y2))
+        return x1, y1, x2, y2
 
     def _color(self, arrow: Arrow) -> str:
         if arrow.lost is not None:
@@ -186,41 +190,51 @@ class _Picture:
         self.body.append(svg.tag("polygon", points=said, fill=color))
 
     def _labels(self, shaft: Shaft, color: str, ends: tuple[float, float, float, float]) -> None:
-        """Flags and numbers above the shaft, window, length and options below it, both along it."""
+        """Flags and numbers above the shaft, window, length and options below it, both along it.
+
+        Where arrows cut each other the words keep to the end at which they lie apart, and are shared out more evenly.
+        """
         arrow = shaft.arrow
         x1, y1, x2, y2 = ends
-        reach = 0.5 if arrow.arrives is not None else 0.46
-        if shaft.crossing:
-            reach = 0.32
-        full = (INNER[1 - arrow.sender] - x1) / (x2 - x1) if x2 != x1 else 1.0
-        along = reach * full if arrow.arrives is None else reach
+        near = shaft.crossed or arrow.arrives is None
+        along = 0.5
+        anchor = "middle"
+        if near:
+            along = 0.95 if shaft.overtaken else 0.06
+            anchor = "end" if (arrow.sender == LEFT) == shaft.overtaken else "start"
         cx, cy = x1 + (x2 - x1) * along, y1 + (y2 - y1) * along
         tilt = math.degrees(math.atan2(y2 - y1, x2 - x1))
         tilt = tilt - 180 if tilt > 90 else tilt + 180 if tilt < -90 else tilt
         turn = f"rotate({tilt:.1f} {cx:.1f} {cy:.1f})"
-        numbers = f"seq={arrow.seq}" + (f"  ack={arrow.ack}" if arrow.ack is not None else "")
-        flags = svg.tag("tspan", arrow.flags, font_weight=700)
-        above = svg.tag("tspan", f"  {numbers}")
-        self.body.append(
-            svg.tag(
-                "text", flags + above, x=float(cx), y=float(cy - 6), font_size=12.5, text_anchor="middle", fill=color,
-                transform=turn, font_family=svg.MONO, **{"xml:space": "preserve"},
-            )
-        )
-        below = " ".join((f"win={arrow.window}", f"len={arrow.length}", *arrow.options))
+        above = [f"seq={arrow.seq}"]
+        below = [f"win={arrow.window}", f"len={arrow.length}", *arrow.options]
+        if arrow.ack is not None:
+            crowded = near and (self.ladder.absolute or arrow.ack > 9999 or arrow.seq > 9999)
+            (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
         remarks = self._remarks(arrow)
-        said = f"{below}   {remarks}" if remarks else below
+        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn))
         self.body.append(
-            svg.words(
-                cx, cy + 14, said, 10.5, anchor="middle", fill=color if remarks else svg.GREY, transform=turn,
-                font_family=svg.MONO,
-            )
+            self._label(cx, cy + 14, "", " ".join(below), 10.5, svg.GREY, anchor, turn, remarks=(remarks, color))
         )
+
+    def _label(
+        self, x: float, y: float, flags: str, said: str, size: float, color: str, anchor: str, turn: str,
+        remarks: tuple[str, str] = ("", ""),
+    ) -> str:  # fmt: skip
+        """A line of a shaft's words, with a white edge that keeps it readable on whatever lies below."""
+        parts = svg.tag("tspan", flags, font_weight=700) + "\u00a0\u00a0" if flags else ""
+        parts += svg.tag("tspan", escape(said.replace(" ", "\u00a0")))
+        if remarks[0]:
+            parts += "\u00a0\u00a0" + svg.tag("tspan", escape(remarks[0]), fill=remarks[1], font_weight=600)
+        return svg.tag(
+            "text", parts, x=float(x), y=float(y), font_size=size, text_anchor=anchor, fill=color, transform=turn,
+            font_family=svg.MONO, stroke=svg.PAPER, stroke_width=3, stroke_linejoin="round", paint_order="stroke",
+        )  # fmt: skip
 
     def _remarks(self, arrow: Arrow) -> str:
         remarks = []
         if arrow.injected:
-            remarks.append(OLD.say(self.lang))
+            remarks.append(STRAY.say(self.lang))
         if arrow.copy:
             remarks.append(COPY.say(self.lang))
         if arrow.retransmission:
@@ -290,7 +304,11 @@ class _Picture:
         if mark.side is None:
             return [mark.text.say(self.lang)]
         lines: list[str] = []
-        for part in mark.text.say(self.lang).replace("\n(", " (").split("\n"):
+        text = mark.text.say(self.lang)
+        whole = text.replace("\n", " ")
+        if svg.text_width(whole, 11, mono=True) <= TEXT_ROOM:
+            return [whole]
+        for part in text.split("\n"):
             lines += svg.wrap_pixels(part, 11, TEXT_ROOM)
         return lines
 

@@ -23,6 +23,7 @@ _TIME: Final = 7
 _OUTSIDE: Final = 12
 _AREA: Final = WIDTH - 2 * (_TIME + 1 + _OUTSIDE + 1 + 1) - _STEP - 1  # 32 cells between the lifelines
 _SIDE: Final = _TIME + 1 + _OUTSIDE
+_FIXED: Final = "\0"  # stands for a space at which no line is broken
 
 SECONDS: Final = Text("seconds", "秒")
 LOST: Final = Text("lost", "丢失")
@@ -39,7 +40,7 @@ ABSOLUTE: Final = Text("Sequence numbers as on the wire.", "序号为线路上�
 NOT_TAKEN: Final = Text("! {reason}", "! {reason}")
 COPY: Final = Text("copy", "副本")
 CORRUPTED: Final = Text("corrupted", "已损坏")
-OLD: Final = Text("old", "旧")
+STRAY: Final = Text("old or forged", "过时或伪造")
 
 STATE_STYLE: Final[dict[State, str]] = {
     State.CLOSED: "dim",
@@ -87,9 +88,9 @@ class _Page:
             lines += self._arrow_row(row, row.arrow) if row.arrow is not None else self._mark_row(row)
         for side in (LEFT, RIGHT):
             self._note_lifeline(side)
-        legend = "   ".join(text.say(self.lang) for name, text in LEGEND if name in self.seen)
+        legend = [text.say(self.lang).replace(" ", _FIXED) for name, text in LEGEND if name in self.seen]
         mode = (ABSOLUTE if self.model.absolute else RELATIVE).say(self.lang)
-        return [*lines, "", *wrap(mode, WIDTH), *(wrap(legend, WIDTH) if legend else [])]
+        return [*lines, "", *wrap(mode, WIDTH), *(line.replace(_FIXED, " ") for line in wrap("   ".join(legend), WIDTH))]
 
     def sentences(self) -> list[str]:
         """One paragraph a step."""
@@ -264,15 +265,31 @@ _BREAKS: Final = re.compile(r"(?<=[(,， ])|(?=[:])")  # where a call's text may
 
 
 def _mark_lines(text: str) -> list[str]:
-    """A mark's text in lines of the outside column: broken after brackets and commas and before colons."""
+    """A mark's text in lines of the outside column; a call is best broken before its result, then before its arguments."""
     lines = []
     for part in text.split("\n"):
-        lines.append("")
-        for piece in _BREAKS.split(part):
-            if width(lines[-1] + piece.rstrip()) <= _OUTSIDE:
-                lines[-1] += piece
-            else:
-                lines += wrap(piece, _OUTSIDE) if width(piece) > _OUTSIDE else [piece]
+        if width(part) <= _OUTSIDE:
+            lines.append(part)
+            continue
+        call, equals, result = part.partition(" = ")
+        name, bracket, arguments = call.partition("(")
+        if width(call) <= _OUTSIDE:
+            lines += [call, *_pieces(f"= {result}")]
+        elif bracket and width(arguments) <= _OUTSIDE:
+            lines += [name + bracket, arguments, *([f"= {result}"] if equals else [])]
+        else:
+            lines += _pieces(part)
+    return lines
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` broken after spaces, brackets and commas and before colons."""
+    lines = [""]
+    for piece in _BREAKS.split(text):
+        if width(lines[-1] + piece.rstrip()) <= _OUTSIDE:
+            lines[-1] += piece
+        else:
+            lines += wrap(piece, _OUTSIDE) if width(piece) > _OUTSIDE else [piece]
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -300,6 +317,8 @@ class _Shaft:
             if width(joined) > _AREA - 1 and line:
                 rest.append(line)
                 joined = f"   {word}"
+            if width(joined) > _AREA - 1:
+                joined = cut(joined.removeprefix("  "), _AREA - 1)
             line = joined
         return [shaft, *rest, *([line] if line else [])]
 
@@ -323,7 +342,7 @@ class _Shaft:
             if arrow.copy:
                 remarks.append(COPY.say(self.lang))
             if arrow.injected:
-                remarks.append(OLD.say(self.lang))
+                remarks.append(STRAY.say(self.lang))
         if arrow.dropped is not None and self.part is not Part.DEPARTURE:
             remarks.append(NOT_TAKEN.say(self.lang, reason=arrow.dropped.say(self.lang)))
         return remarks

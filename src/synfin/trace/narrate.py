@@ -433,7 +433,7 @@ def _called(event: TraceEvent, context: Context) -> Sentence | None:
         parts.append(p.CALL_FAILED)
     elif event.result:
         facts["result"] = event.result
-        parts.append(p.CALL_RESULT)
+        parts.append(p.CALL_END if event.call == "recv" and event.result == "0" else p.CALL_RESULT)
     elif event.blocked:
         parts.append(p.CALL_SUCCEEDED)
     return Sentence(event, joined(*parts, p.STOP), facts)

@@ -44,8 +44,8 @@ NANOSECONDS: Final = Text("ns", "纳秒")
 SENDS: Final = Text("{who} sends {flags}, seq {seq}", "{who} 发出 {flags}，序号 {seq}")
 SENDS_AGAIN: Final = Text("{who} sends {flags} again, seq {seq}", "{who} 重发 {flags}，序号 {seq}")
 TURNS_UP: Final = Text(
-    "An old {flags} of {who}, seq {seq}, turns up in the network",
-    "网络中冒出 {who} 的一个旧 {flags}，序号 {seq}",
+    "A {flags} with the address of {who}, seq {seq}, turns up in the network",
+    "网络中出现一个带有 {who} 地址的 {flags}，序号 {seq}",
 )
 WITH_ACK: Final = Text(", ack {ack}", "，确认号 {ack}")
 WITH_BYTES: Final = Text(", {length} bytes", "，数据 {length} 字节")
@@ -55,7 +55,7 @@ WITH_WINDOW: Final = Text(", window {window}", "，窗口 {window}")
 COLON: Final = Text(": ", "：")
 STOP: Final = Text(".", "。")
 
-NOT_MEANT: Final = Text("no one sends it today", "现在并没有人发送它")
+NOT_MEANT: Final = Text("it is old or forged, {who} did not send it now", "它是过时的或伪造的，{who} 现在并没有发送它")
 
 REASONS: Final[dict[int, Text]] = {
     why.SYN_OPEN: Text(
@@ -207,8 +207,8 @@ LATE: Final = Text(
 CAUSES: Final[dict[str, Text]] = {
     "loss": Text("random loss", "随机丢失"),
     "burst": Text("burst of losses", "突发丢失"),
-    "n-th": Text("chosen by its number", "按编号选定丢弃"),
-    "predicate": Text("chosen by a rule", "按规则选定丢弃"),
+    "n-th": Text("dropped by number", "按编号丢弃"),
+    "predicate": Text("dropped by a rule", "按规则丢弃"),
     "queue full": Text("queue full", "队列已满"),
     "partition": Text("partition", "网络分区"),
     "host down": Text("host down", "主机已停机"),
@@ -379,6 +379,10 @@ CALLS: Final = Text("{who}'s application calls {call}({arguments})", "{who} 的�
 CALL_WAITED: Final = Text(", which blocks for {blocked}", "，阻塞了 {blocked}")
 CALL_SUCCEEDED: Final = Text(" and succeeds", "，成功")
 CALL_RESULT: Final = Text(" and returns {result}", "，返回 {result}")
+CALL_END: Final = Text(
+    " and returns {result}: the stream has ended, the peer sends nothing more",
+    "，返回 {result}：数据流已结束，对方不再发送",
+)
 CALL_FAILED: Final = Text(" and fails with {error}", "，失败：{error}")
 
 # Faults.

@@ -57,5 +57,7 @@ class DropReason(Enum):
     AFTER_CLOSE = "data after close"
     NO_PORT = "no route to the device"
 
+    __hash__ = object.__hash__  # as State's
+
     def __str__(self) -> str:
         return self.value

@@ -26,6 +26,8 @@ class State(Enum):
     LAST_ACK = "LAST-ACK"
     TIME_WAIT = "TIME-WAIT"
 
+    __hash__ = object.__hash__  # members are unique: Enum would hash their names in Python at each look-up
+
     def __str__(self) -> str:
         return self.value
 
@@ -51,6 +53,8 @@ class Trigger(Enum):
     GIVE_UP = "SYN-ACK retries used up"
     ORPHAN_TIMEOUT = "FIN-WAIT-2 timeout of an orphan"
     REUSE = "rcv SYN that reopens (RFC 6191)"
+
+    __hash__ = object.__hash__  # members are unique: Enum would hash their names in Python at each look-up
 
     def __str__(self) -> str:
         return self.value

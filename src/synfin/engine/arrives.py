@@ -38,7 +38,7 @@ def in_syn_sent(c: "Connection", seg: Segment, now: int) -> None:
     flags = seg.flags
     sender = c.sender
     # First, check the ACK bit: ISS < SEG.ACK =< SND.NXT.
-    if flags & ACK and seg.ack != (sender.iss + 1) & MASK:
+    if flags & ACK and not sender.acks_syn(seg.ack):
         c.drop(DropReason.ACK_UNACCEPTABLE, seg, now)
         if not flags & RST:
             c.reply(RESET_BAD_ACK, RST, seg.ack, 0)
@@ -62,7 +62,7 @@ def in_syn_sent(c: "Connection", seg: Segment, now: int) -> None:
         return
     # A SYN alone: simultaneous open.
     c._move(Trigger.SYN, now)
-    c.handshake_lost = False
+    c.syn_again = False
     c.syn_due = c.send_due = True
     _rest_of_syn(c, seg, now)
 
@@ -70,30 +70,45 @@ def in_syn_sent(c: "Connection", seg: Segment, now: int) -> None:
 def _opened(c: "Connection", seg: Segment, now: int) -> None:
     """Our SYN is acknowledged: ESTABLISHED."""
     c.sender.syn_acked(now, _ts_rtt(c, seg, now), c.handshake_lost, c.timers)
+    if c.syn_due:  # what was to go is known to the peer already; what it waits for is the ACK that was to go along
+        c.syn_due = False
+        c.owe_ack(ACK_OF_SYN_ACK)
     c._move(Trigger.SYN_ACK if c.state is State.SYN_SENT else Trigger.ACK_OF_SYN, now)
 
 
 def _rest_of_syn(c: "Connection", seg: Segment, now: int) -> None:
-    """Data or FIN on the peer's SYN: kept; acknowledged and delivered once ESTABLISHED (3.10.7.3, fourth)."""
-    if not seg.payload and not seg.flags & FIN:
+    """Text, URG or FIN on the peer's SYN: kept; acknowledged and delivered once ESTABLISHED (3.10.7.3, fourth)."""
+    receiver = c.receiver
+    _take_off_syn(seg)
+    if seg.flags & URG and seg.urgent:
+        receiver.urgent((seg.seq + seg.urgent) & MASK)
+    if c.state is not State.SYN_RECEIVED:
+        if seg.payload or seg.flags & FIN:
+            take_text(c, seg, now)
+        check_fin(c, now)
         return
+    count = len(seg.payload)
+    room = receiver.rcv_wnd
+    if seg.flags & FIN and count <= room:
+        receiver.fin_seq = (seg.seq + count) & MASK
+    if count:
+        receiver.store(seg.seq, memoryview(seg.payload)[:room], c.config.reassembly_segments)
+
+
+def _take_off_syn(seg: Segment) -> None:
+    """Make of a segment with SYN the segment that begins behind it."""
     seg.seq = (seg.seq + 1) & MASK
     seg.flags &= ~SYN
-    if seg.flags & FIN:
-        c.receiver.fin_seq = (seg.seq + len(seg.payload)) & MASK
-    if c.state is State.SYN_RECEIVED:
-        if seg.payload:
-            c.receiver.store(seg.seq, seg.payload, c.config.reassembly_segments)
-        return
-    take_text(c, seg, now)
-    check_fin(c, now)
+    if seg.urgent:
+        seg.urgent -= 1
 
 
 def other_states(c: "Connection", seg: Segment, now: int) -> None:
     """3.10.7.4, for SYN-RECEIVED and every later state but TIME-WAIT."""
+    window = seg.window << c.sender.shift
     if c.state is State.SYN_RECEIVED and _completes_simultaneous_open(c, seg):
-        seg.seq = (seg.seq + 1) & MASK
-        seg.flags &= ~SYN
+        _take_off_syn(seg)
+        window = seg.window  # never scaled on a SYN (RFC 7323 2.2)
     if not check_paws(c, seg, now):
         return
     if not check_sequence(c, seg, now):
@@ -104,7 +119,7 @@ def other_states(c: "Connection", seg: Segment, now: int) -> None:
     if seg.flags & SYN:
         check_syn(c, seg, now)
         return
-    if not check_ack(c, seg, now):
+    if not check_ack(c, seg, window, now):
         return
     if seg.flags & URG:
         take_urgent(c, seg)
@@ -119,7 +134,7 @@ def _completes_simultaneous_open(c: "Connection", seg: Segment) -> bool:
         not c.passive
         and seg.flags & (SYN | ACK | RST) == SYN | ACK
         and seg.seq == c.receiver.irs
-        and seg.ack == c.sender.snd_nxt
+        and c.sender.acks_syn(seg.ack)
     )
 
 
@@ -175,7 +190,7 @@ def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
         c.challenge(now)
         return False
     c.drop(DropReason.DUPLICATE if old and length else DropReason.OUT_OF_WINDOW, seg, now)
-    if c.state is State.SYN_RECEIVED and seg.flags & ACK and seg.ack != c.sender.snd_nxt:
+    if c.state is State.SYN_RECEIVED and seg.flags & ACK and not c.sender.acks_syn(seg.ack):
         c.reply(RESET_BAD_ACK, RST, seg.ack, 0)  # not a synchronized state (3.5.2, group 2)
     elif length:
         c.reply(ACK_DUPLICATE)
@@ -202,20 +217,20 @@ def check_syn(c: "Connection", seg: Segment, now: int) -> None:
     c.challenge(now)
 
 
-def check_ack(c: "Connection", seg: Segment, now: int) -> bool:
-    """Fifth: the ACK field. False ends the processing of the segment."""
+def check_ack(c: "Connection", seg: Segment, window: int, now: int) -> bool:
+    """Fifth: the ACK field, and SEG.WND as `window` in bytes. False ends the processing of the segment."""
     sender = c.sender
     if not seg.flags & ACK:
         c.drop(DropReason.ACK_MISSING, seg, now)
         return False
     ack = seg.ack
     if c.state is State.SYN_RECEIVED:
-        if ack != sender.snd_nxt:
+        if not sender.acks_syn(ack):
             c.drop(DropReason.ACK_UNACCEPTABLE, seg, now)
             c.reply(RESET_BAD_ACK, RST, ack, 0)
             return False
         _opened(c, seg, now)
-        sender.set_window(seg.window << sender.shift, seg.seq, ack, now, c.timers)
+        sender.set_window(window, seg.seq, ack, now, c.timers)
         if c.receiver.reassembly is not None:  # text that came with the peer's SYN
             c.receiver.continue_from_store()
             c.owe_ack(ACK_SECOND)
@@ -231,15 +246,14 @@ def check_ack(c: "Connection", seg: Segment, now: int) -> bool:
             c.challenge(now)
             return False
         return True  # an old ACK: its text counts, its ACK does not
-    _take_ack(c, seg, now)
+    _take_ack(c, seg, window, now)
     return c.state is not State.CLOSED and c.state is not State.TIME_WAIT
 
 
-def _take_ack(c: "Connection", seg: Segment, now: int) -> None:
+def _take_ack(c: "Connection", seg: Segment, window: int, now: int) -> None:
     """SND.UNA =< SEG.ACK =< SND.NXT."""
     sender = c.sender
     ack = seg.ack
-    window = seg.window << sender.shift
     sender.answered()
     if ack != sender.snd_una:
         recovering = sender.recovering

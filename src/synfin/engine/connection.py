@@ -52,8 +52,7 @@ class Connection(Entry):
     __slots__ = (
         "ack_now", "agreed_timestamps", "challenges_left", "challenges_until", "close_reason", "config", "established",
         "events", "handshake_lost", "mtu", "orphaned", "passive", "receiver", "replies", "scaling", "send_due", "sender",
-        "syn_due",
-        "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
+        "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +79,8 @@ class Connection(Entry):
         self.ts_recent: int = 0
         self.ts_recent_age: int = 0
         self.syn_since: int = 0
-        self.handshake_lost: bool = False
+        self.syn_again: bool = False  # the SYN or SYN,ACK that is due has gone before
+        self.handshake_lost: bool = False  # the timer fired in the handshake (RFC 6298 5.7, RFC 5681 3.1)
         self.user_timeout: int = config.user_timeout
         self.challenges_left: int = 0
         self.challenges_until: int = 0
@@ -222,8 +222,7 @@ class Connection(Entry):
         self.timers.retransmission = NEVER
         self.send_due = True
         if self.state in OPENING:
-            self.handshake_lost = True
-            self.syn_due = True
+            self.handshake_lost = self.syn_again = self.syn_due = True
             sender.rtt.back_off()
             self._tell_timer("handshake", str(sender.rtt.rto), now)
             return

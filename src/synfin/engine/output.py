@@ -135,7 +135,7 @@ def _syn(c: "Connection", now: int) -> Outgoing:
     """Our SYN, or in SYN-RECEIVED after a simultaneous open our SYN,ACK; no data rides on either."""
     config = c.config
     both = c.state is State.SYN_RECEIVED
-    reason = RETRANSMIT_HANDSHAKE if c.handshake_lost else (SYN_ACK if both else SYN_OPEN)
+    reason = RETRANSMIT_HANDSHAKE if c.syn_again else (SYN_ACK if both else SYN_OPEN)
     window = min(c.receiver.capacity, MAX_WINDOW)
     segment = Outgoing(c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason)
     segment.mss = c.receiver.mss

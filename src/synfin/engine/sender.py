@@ -136,15 +136,17 @@ class Sender:
         self.snd_wl2 = ack
 
     def syn_sent(self, now: int, timers: Timers) -> None:
-        """Our SYN or SYN,ACK has gone, perhaps again."""
-        self.snd_nxt = (self.iss + 1) & MASK
-        if self.marks is None:
+        """Our SYN or SYN,ACK has gone, perhaps again: a SYN,ACK after our own SYN has the same number (Karn)."""
+        if self.snd_nxt == self.iss:
+            self.snd_nxt = (self.iss + 1) & MASK
             self.marks = deque(((self.snd_nxt, now),))
+        else:
+            self.karn = True
         timers.retransmission = now + self.rtt.rto
 
     def syn_acked(self, now: int, ts_rtt: int, lost: bool, timers: Timers) -> None:
-        """Our SYN is acknowledged; `lost` when it went more than once (Karn; RFC 6298 5.7, RFC 5681 3.1)."""
-        if self.marks and not lost:
+        """Our SYN is acknowledged; `lost` when the timer had to repeat it (RFC 6298 5.7, RFC 5681 3.1)."""
+        if self.marks and not lost and not self.karn:
             self.rtt.sample(now - self.marks[0][1])
         elif ts_rtt >= 0:
             self.rtt.sample(ts_rtt)
@@ -152,6 +154,7 @@ class Sender:
             self.rtt.handshake_lost()
             self.congestion.handshake_lost()
         self.marks = None
+        self.karn = False
         self.snd_una = self.snd_nxt
         timers.retransmission = NEVER
 
@@ -188,6 +191,10 @@ class Sender:
     def fin_acked(self) -> bool:
         """Whether the peer has acknowledged our FIN."""
         return self.fin_sent and self.snd_una == self.snd_nxt
+
+    def acks_syn(self, ack: int) -> bool:
+        """Whether `ack` acknowledges our SYN: ISS < SEG.ACK =< SND.NXT, and a SYN of ours carries nothing else."""
+        return ack == self.snd_nxt and ack != self.iss
 
     def plain(self) -> bool:
         """Nothing unusual is going on: an ACK needs no more than the fast path knows."""

@@ -28,6 +28,7 @@ def take(c: "Connection", seg: Segment, now: int) -> bool:
         not window
         or count > (receiver.rcv_edge - receiver.rcv_nxt) & MASK
         or acked > (sender.snd_nxt - sender.snd_una) & MASK
+        or (seg.seq - sender.snd_wl1) & MASK >= HALF  # seq inline: the window was told by what lies ahead
         or receiver.reassembly is not None
         or receiver.fin_seq >= 0
         or c.orphaned
@@ -50,7 +51,7 @@ def take(c: "Connection", seg: Segment, now: int) -> bool:
         c.send_due = True
     elif window != sender.snd_wnd:
         c.send_due = True
-    # SEG.SEQ = RCV.NXT and SND.UNA =< SEG.ACK: never older than the last window update (3.10.7.4)
+    # SND.WL1 =< SEG.SEQ and SND.WL2 =< SND.UNA =< SEG.ACK: not older than the last window update (3.10.7.4)
     sender.snd_wnd = window
     sender.snd_wl1 = seg.seq
     sender.snd_wl2 = ack

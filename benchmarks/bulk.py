@@ -63,8 +63,8 @@ class Source(asyncio.Protocol):
         while self._left and not self._paused:
             self._left -= 1
             self._transport.write(CHUNK)
-        if not self._left and not self._paused:
-            self._transport.close()
+        if not self._left and not self._transport.is_closing():
+            self._transport.close()  # what is buffered still goes
 
 
 async def with_protocols(world: World, flows: int) -> None:

@@ -35,7 +35,7 @@ class Stream:
             out = Outgoing(self.seq, self.connection.sender.snd_nxt, ACK, 1000, NEW_DATA, payload)
             out.has_timestamps = True
             out.tsval, out.tsecr = self.client.timestamp(self.now), self.connection.timestamp(self.now)
-            made.append(build_packet(self.client.key, out, checksum=False))
+            made.append(build_packet(self.client.key, out, identification=0, checksum=False))
             self.seq = (self.seq + size) & MASK
         return made
 

@@ -72,8 +72,8 @@ def test_it_is_said_in_both_languages() -> None:
         "server hears client and does not know whether client hears it."
     )
     assert second.say("zh") == (
-        "第 2 个报文段（server 的 SYN,ACK）之后：client 能听见 server，也知道 server 能听见自己；"
-        "server 能听见 client，不知道 client 能否听见自己。"
+        "第 2 个报文段（server 的 SYN,ACK）之后：client 能听到 server，也知道 server 能听到自己；"
+        "server 能听到 client，不知道 client 能否听到自己。"
     )
     lost = known("why-three-stopped-after-two")[2]
     assert lost.say("en").startswith("After segment 3 (ACK of client), which is lost: ")

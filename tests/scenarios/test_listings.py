@@ -84,6 +84,13 @@ def test_without_loss_neither_seed_nor_initial_numbers_change_the_story(name: st
     assert listing(trace) == expected(name)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "half-open-syn"])
+def test_two_initial_numbers_from_the_command_line_do_not_change_the_story(name: str) -> None:
+    trace = SCENARIOS[name].play(isn=(1234567, 7654321)).trace
+    assert trace is not None
+    assert listing(trace) == expected(name)
+
+
 def test_the_books_example_is_1234567_and_7654321() -> None:
     trace = SCENARIOS["three-way-handshake"].play(isn=(1234567, 7654321)).trace
     assert trace is not None

@@ -11,6 +11,7 @@ import pytest
 from synfin.engine.errors import UsageError
 from synfin.scenarios import DEFAULT, SCENARIOS
 from synfin.sim.world import World
+from synfin.trace.cells import width
 from synfin.trace.events import SegmentLost, SegmentSent
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_text import ladder_text
@@ -40,6 +41,8 @@ def test_a_name_is_lower_case_with_hyphens_and_a_title_is_in_both_languages(name
     scenario = SCENARIOS[name]
     assert scenario.name == name
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    longest = max(len(each) for each in NAMES)
+    assert all(longest + 2 + width(title) <= 80 for title in scenario.title)  # `synfin demo --list`
     assert scenario.title.en.isascii() and not scenario.title.en.endswith(".")
     assert re.search(r"[\u4e00-\u9fff]", scenario.title.zh) and not scenario.title.zh.endswith("。")
 

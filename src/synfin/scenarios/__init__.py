@@ -6,9 +6,8 @@ Owns the register alone. A scenario is a Scenario (stage.py): a name, a title, a
 from typing import Final
 
 from synfin.scenarios.closing import CLOSING
-from synfin.scenarios.data import DATA
+from synfin.scenarios.data import DATA, LIFE
 from synfin.scenarios.failures import FAILURES
-from synfin.scenarios.life import LIFE
 from synfin.scenarios.opening import OPENING
 from synfin.scenarios.stage import Scenario
 

@@ -227,42 +227,33 @@ ACK_MAY_WAIT: Final = {"server": {"ack_fin_at_once": False}}  # as in Linux: the
 CLOSING: Final = (
     Scenario(
         name="close-client-first",
-        title=Text("Four segments close a connection; the client closes first", "四次挥手：客户端先关闭"),
+        title=Text("Four segments close; the client closes first", "四次挥手：客户端先关闭"),
         build=close_client_first,
     ),
     Scenario(
         name="close-server-first",
-        title=Text("Four segments close a connection; the server closes first", "四次挥手：服务器先关闭"),
+        title=Text("Four segments close; the server closes first", "四次挥手：服务器先关闭"),
         build=close_server_first,
     ),
     Scenario(
         name="why-four",
-        title=Text(
-            "Why four: with data left to send, ACK and FIN cannot go together",
-            "为什么是四次：还有数据要发，ACK 和 FIN 不能一起发",
-        ),
+        title=Text("Why four: data is left between ACK and FIN", "为什么四次：ACK 和 FIN 之间还有数据要发"),
         build=why_four,
     ),
     Scenario(
         name="why-four-none-left",
-        title=Text(
-            "With no data left to send, ACK and FIN go together",
-            "没有数据要发时，ACK 和 FIN 可以一起发",
-        ),
+        title=Text("With no data left, ACK and FIN go together", "没有数据要发时，ACK 和 FIN 一起发"),
         build=why_four_none_left,
         changes=ACK_MAY_WAIT,
     ),
     Scenario(
         name="half-close",
-        title=Text(
-            "Half-close: one direction is closed, the other still carries data",
-            "半关闭：一个方向已关闭，另一个方向仍在传输数据",
-        ),
+        title=Text("Half-close: the other direction goes on", "半关闭：另一个方向仍在传输数据"),
         build=half_close,
     ),
     Scenario(
         name="three-segment-close",
-        title=Text("Three segments close: FIN-WAIT-1 straight to TIME-WAIT", "三个报文段关闭：FIN-WAIT-1 直接到 TIME-WAIT"),
+        title=Text("Three close: FIN-WAIT-1 straight to TIME-WAIT", "三次挥手：FIN-WAIT-1 直接到 TIME-WAIT"),
         build=three_segment_close,
         changes=ACK_MAY_WAIT,
     ),
@@ -273,36 +264,28 @@ CLOSING: Final = (
     ),
     Scenario(
         name="last-ack-lost",
-        title=Text(
-            "The last ACK is lost: LAST-ACK repeats its FIN, TIME-WAIT answers",
-            "最后的 ACK 丢失：LAST-ACK 重发 FIN，TIME-WAIT 作答",
-        ),
+        title=Text("The last ACK is lost: TIME-WAIT answers again", "最后的 ACK 丢失：TIME-WAIT 再次回答"),
         build=last_ack_lost,
     ),
     Scenario(
         name="short-time-wait",
-        title=Text(
-            "Too short a TIME-WAIT: a late segment of the old connection meets the new one",
-            "TIME-WAIT 太短：旧连接迟到的报文段遇上新连接",
-        ),
+        title=Text("Too short a TIME-WAIT: an old segment comes late", "TIME-WAIT 太短：旧报文段闯入新连接"),
         build=short_time_wait,
         changes={  # few challenge ACKs: one exchange of them shows how the two misunderstand each other
             "client": {"msl": 10 * MILLISECOND, "challenge_acks": 1},
             "server": {"challenge_acks": 1, "ack_fin_at_once": False},
         },
         mtu=9000,
+        numbers_apart=28_750,  # 115 ms of RFC 6528's clock
     ),
     Scenario(
         name="fin-wait-2-held",
-        title=Text(
-            "A peer that stays in CLOSE-WAIT holds the other side in FIN-WAIT-2",
-            "对方停在 CLOSE-WAIT，本方被困在 FIN-WAIT-2",
-        ),
+        title=Text("The peer does not close: FIN-WAIT-2 goes on", "对方不关闭：停留在 FIN-WAIT-2"),
         build=fin_wait_2_held,
     ),
     Scenario(
         name="close-unread",
-        title=Text("A close with data unread sends RST", "关闭时还有未读的数据：发送 RST"),
+        title=Text("A close with data unread sends RST", "还有未读的数据就关闭：发送 RST"),
         build=close_unread,
     ),
 )

@@ -1,15 +1,45 @@
-"""Scenarios about data: a window that closes, data that is urgent.
+"""Scenarios about data: the whole life of a connection, data that is urgent, a window that closes.
 
 Owns what happens on the stage; the words about it are the trace's narration.
 """
 
 from typing import Final
 
+from synfin.engine.config import TcpConfig
 from synfin.scenarios.stage import Scenario, Stage, call, serve
 from synfin.sim.host import SimHost
 from synfin.words import Text
 
 SEGMENT: Final = 1460  # bytes that fit a segment on a link with an MTU of 1500
+REQUEST: Final = b"1 + 1?"
+ANSWER: Final = b"2, and 2 + 2?"
+LAST: Final = b"It is 4."
+
+
+async def _client(host: SimHost) -> None:
+    s = await call(host)
+    await s.send(REQUEST)
+    await s.recv()
+    await host.sleep(0.1)
+    s.shutdown("write")
+    await s.recv_all()
+    s.close()
+
+
+async def _server(host: SimHost) -> None:
+    s = await serve(host)
+    await s.recv()
+    await s.send(ANSWER)
+    await s.recv()
+    await host.sleep(0.03)
+    await s.send(LAST)
+    s.close()
+
+
+def whole_life(stage: Stage) -> None:
+    """Handshake, a request and its answer, half-close, last data, four-way close, TIME-WAIT."""
+    stage.start(_server(stage.server))
+    stage.start(_client(stage.client))
 
 
 async def _send_much(host: SimHost) -> None:
@@ -53,6 +83,15 @@ def urgent(stage: Stage) -> None:
     stage.start(_send_urgent(stage.client))
 
 
+LIFE: Final = (
+    Scenario(
+        name="whole-life",
+        title=Text("A connection from the first SYN to the last FIN", "一个连接的一生：从第一个 SYN 到最后一个 FIN"),
+        build=whole_life,
+        config=TcpConfig(receive_buffer=65_535),  # a buffer that a window shows without being scaled
+    ),
+)
+
 DATA: Final = (
     Scenario(
         name="urgent",
@@ -61,10 +100,7 @@ DATA: Final = (
     ),
     Scenario(
         name="zero-window",
-        title=Text(
-            "The window closes, is probed, and opens again",
-            "零窗口、窗口探测和窗口更新",
-        ),
+        title=Text("The window closes, is probed, and opens again", "零窗口：窗口关闭、探测、重新打开"),
         build=zero_window,
         changes={"server": {"receive_buffer": 3 * SEGMENT}},
     ),

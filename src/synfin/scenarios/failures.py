@@ -57,26 +57,17 @@ def peer_vanishes(stage: Stage) -> None:
 FAILURES: Final = (
     Scenario(
         name="half-open",
-        title=Text(
-            "A half-open connection is discovered: the server has forgotten it, the client sends",
-            "发现半开连接：服务器已经忘记连接，客户端发送数据",
-        ),
+        title=Text("Half-open: the server forgot, the client sends", "半开连接：服务器忘了，客户端发送数据"),
         build=half_open,
     ),
     Scenario(
         name="half-open-syn",
-        title=Text(
-            "A half-open connection is discovered: the client has forgotten it and opens anew",
-            "发现半开连接：客户端已经忘记连接，重新打开",
-        ),
+        title=Text("Half-open: the client forgot and opens anew", "半开连接：客户端忘了，重新打开"),
         build=half_open_syn,
     ),
     Scenario(
         name="peer-vanishes",
-        title=Text(
-            "The peer vanishes: retransmission until the user timeout",
-            "对方消失：一直重传到用户超时",
-        ),
+        title=Text("The peer vanishes: retransmission, then timeout", "对方消失：不断重传，直到用户超时"),
         build=peer_vanishes,
     ),
 )

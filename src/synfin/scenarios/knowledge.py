@@ -16,11 +16,11 @@ from synfin.words import Text
 NOTHING: Final = Text("{who} knows nothing", "{who} 什么都不知道")
 HEARS: Final = Text(
     "{who} hears {peer} and does not know whether {peer} hears it",
-    "{who} 能听见 {peer}，不知道 {peer} 能否听见自己",
+    "{who} 能听到 {peer}，不知道 {peer} 能否听到自己",
 )
 BOTH: Final = Text(
     "{who} hears {peer} and knows that {peer} hears it",
-    "{who} 能听见 {peer}，也知道 {peer} 能听见自己",
+    "{who} 能听到 {peer}，也知道 {peer} 能听到自己",
 )
 AFTER: Final = Text("After segment {number} ({flags} of {sender})", "第 {number} 个报文段（{sender} 的 {flags}）之后")
 AFTER_LOST: Final = Text(

@@ -153,46 +153,31 @@ OPENING: Final = (
     ),
     Scenario(
         name="why-three",
-        title=Text(
-            "Why three: after each segment, who knows that it hears and that it is heard",
-            "为什么是三次：每个报文段之后，谁知道自己能听见、能被听见",
-        ),
+        title=Text("Why three: who hears, and knows that it is heard", "为什么三次：谁能听到，谁知道自己被听到"),
         build=handshake,
         knowledge=True,
     ),
     Scenario(
         name="why-three-stopped-after-two",
-        title=Text(
-            "Two are too few: the server never learns that it is heard",
-            "两次不够：服务器始终不知道自己能被听见",
-        ),
+        title=Text("Two are too few: the server cannot be sure", "两次不够：服务器不知道自己能否被听到"),
         build=stopped_after_two,
         changes={"server": {"syn_ack_retries": 2}},
         knowledge=True,
     ),
     Scenario(
         name="why-three-in-four-segments",
-        title=Text(
-            "Four are not needed: SYN and ACK apart, and nobody knows more",
-            "四次没有必要：把 SYN 和 ACK 分开发，谁也不会知道得更多",
-        ),
+        title=Text("Four are not needed: nobody knows any more", "不需要四次：谁也不会知道得更多"),
         build=in_four_segments,
         knowledge=True,
     ),
     Scenario(
         name="wrong-ack-syn-ack",
-        title=Text(
-            "A SYN,ACK that acknowledges another number is answered with RST",
-            "SYN,ACK 的确认号不对：客户端回答 RST",
-        ),
+        title=Text("A SYN,ACK with a wrong ack is answered by RST", "SYN,ACK 的确认号不对：回答 RST"),
         build=wrong_ack_syn_ack,
     ),
     Scenario(
         name="wrong-ack-third",
-        title=Text(
-            "A third segment that acknowledges another number is answered with RST",
-            "第三个报文段的确认号不对：服务器回答 RST",
-        ),
+        title=Text("A third segment with a wrong ack gets an RST", "第三个报文段的确认号不对：回答 RST"),
         build=wrong_ack_third,
     ),
     Scenario(
@@ -207,27 +192,18 @@ OPENING: Final = (
     ),
     Scenario(
         name="lost-syn-ack",
-        title=Text(
-            "The SYN,ACK is lost: the client asks again, the server answers again",
-            "SYN,ACK 丢失：客户端重新请求，服务器重新回答",
-        ),
+        title=Text("The SYN,ACK is lost: the client asks again", "SYN,ACK 丢失：客户端重新请求"),
         build=lost_syn_ack,
         changes={"server": {"rto_initial": 3_000_000_000}},  # or both would repeat theirs at the same nanosecond
     ),
     Scenario(
         name="lost-third-ack",
-        title=Text(
-            "The third segment is lost: one side is ESTABLISHED, the other not yet",
-            "第三个报文段丢失：一方已是 ESTABLISHED，另一方还不是",
-        ),
+        title=Text("The third is lost: one side is not open yet", "第三个报文段丢失：只有一方已建立连接"),
         build=lost_third_ack,
     ),
     Scenario(
         name="old-duplicate-syn",
-        title=Text(
-            "An old duplicate SYN arrives: the other reason for three segments",
-            "旧的重复 SYN 到达：需要三次握手的另一个原因",
-        ),
+        title=Text("An old SYN arrives: the other reason for three", "旧的重复 SYN 到达：三次握手的另一个原因"),
         build=old_duplicate_syn,
     ),
     Scenario(

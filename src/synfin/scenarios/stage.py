@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from synfin.engine.config import TcpConfig
+from synfin.engine.seq import MASK
 from synfin.sim.clock import nanoseconds
 from synfin.sim.faults import SeenPacket, Where
 from synfin.sim.host import SimHost
@@ -75,7 +76,8 @@ class Scenario:
     """One story. `name` is what is typed after `synfin demo`, `title` one line for people.
 
     `build` sets the stage: programs, faults. `config` is both hosts' TcpConfig, `changes` what is changed in it for one of
-    them, by name. `mtu` is the link's, in bytes. `knowledge` asks for knowledge.py's lines under each step.
+    them, by name. `mtu` is the link's, in bytes. `knowledge` asks for knowledge.py's lines after the ladder. `numbers_apart` is
+    how far a second connection's numbers lie behind the first's where those are given; 0 leaves them to RFC 6528.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Scenario:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mtu: int = 1500
     knowledge: bool = False
+    numbers_apart: int = 0
 
     def play(self, *, seed: int = 1, loss: float = 0.0, delay: float = DELAY, isn: Isn = None) -> World:
         """Play it to its end and return the world, with its `trace` and `replay_hash`.
@@ -93,7 +96,7 @@ class Scenario:
         numbers of the first connection's client and server, or of each host's first, second ... connection.
         Raises UsageError for values that make no sense.
         """
-        numbers = {"client": (isn[0],), "server": (isn[1],)} if isinstance(isn, tuple) else isn or {}
+        numbers = {"client": self._numbers(isn[0]), "server": self._numbers(isn[1])} if isinstance(isn, tuple) else isn or {}
         world = World(seed, config=self.config, isn=numbers)
         hosts = [
             world.host(name, config=self.config.replace(**self.changes.get(name, {}))) for name in ("client", "server")
@@ -103,6 +106,9 @@ class Scenario:
             self.build(Stage(world, hosts[0], hosts[1], link, delay, numbers))
             world.run(LIMIT)
         return world
+
+    def _numbers(self, first: int) -> tuple[int, ...]:
+        return (first, (first + self.numbers_apart) & MASK) if self.numbers_apart else (first,)
 
 
 # What most scenarios begin with.

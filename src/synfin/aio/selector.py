@@ -190,12 +190,12 @@ class VirtualSelector(selectors.BaseSelector):
         marked = self._marked
         found: Ready = []
         if marked:
-            for fd, watch in list(marked.items()):
+            for watch in list(marked.values()):
                 mask = watch.endpoint.ready(watch.events)
                 if mask:
                     found.append((watch.key, mask))
                 else:
-                    del marked[fd]
+                    del marked[watch.fd]
         return found
 
     def ready_real(self, timeout: float | None = 0) -> Ready:

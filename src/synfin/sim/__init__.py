@@ -2,6 +2,8 @@
 
 from synfin.sim.host import SimHost as Host
 from synfin.sim.link import Link
+from synfin.sim.runner import run
+from synfin.sim.tasks import Deadlock
 from synfin.sim.world import World
 
-__all__ = ["Host", "Link", "World"]
+__all__ = ["Deadlock", "Host", "Link", "World", "run"]

@@ -28,7 +28,8 @@ from synfin.sockets.host import Host, current_host, speaking
 RESOLUTION: Final = 1e-9  # seconds: the clock counts nanoseconds
 COLLECT: Final = 4096  # turns of the loop between two collections of young garbage
 COLLECT_ALL: Final = 64  # of these until a collection of all garbage
-PATIENCE: Final = 1000  # turns of the loop at one moment, without waiting, until the world goes on all the same
+GLANCE: Final = 16  # turns of the loop without waiting until what is due now happens
+PATIENCE: Final = 1024  # turns of the loop without waiting until the world goes on all the same
 
 
 class SimSelector(VirtualSelector):
@@ -38,8 +39,7 @@ class SimSelector(VirtualSelector):
         super().__init__(descriptors)
         self._clock = clock
         self._waiting = False
-        self._busy_at = -1
-        self._turns = 0
+        self._turns = 0  # since the last wait
         self._selects = 0
 
     def wake(self) -> None:
@@ -53,14 +53,20 @@ class SimSelector(VirtualSelector):
         if not self._selects % COLLECT:
             # The collector's own moments depend on what the process did before; what it collects may close sockets.
             gc.collect(1 if self._selects % (COLLECT * COLLECT_ALL) else 2)
-        if timeout is not None and timeout <= 0:
-            self._do_not_stand_still()
+        if timeout is None or timeout > 0:
+            if not self._marked and self._real is None:
+                return self.wait(timeout)
+        else:
+            self._turns += 1
+            if not self._turns % GLANCE:
+                self._do_not_stand_still()
         return super().select(timeout)
 
     def wait(self, timeout: float | None) -> Ready:
         """Until something is ready, at most `timeout` seconds of virtual time."""
         clock = self._clock
         until = NEVER if timeout is None else clock.now + (round(timeout * SECOND) or 1)
+        self._turns = 0
         while True:
             self._waiting = True
             try:
@@ -78,16 +84,12 @@ class SimSelector(VirtualSelector):
     def _do_not_stand_still(self) -> None:
         """Let happen what is due now; a loop that never waits (`while not done: await sleep(0)`) must not stop the world."""
         clock = self._clock
-        if clock.now != self._busy_at:
-            self._busy_at = clock.now
-            self._turns = 0
-        self._turns += 1
         next_when = clock.next_when()
-        if self._turns >= PATIENCE and next_when != NEVER:
+        if next_when <= clock.now:
+            clock.run(clock.now)
+        elif self._turns >= PATIENCE and next_when != NEVER:
             self._turns = 0
             clock.run(next_when)
-        elif next_when <= clock.now:
-            clock.run(clock.now)
 
 
 class SimTask(asyncio.Task[Any]):

@@ -13,8 +13,7 @@ from synfin.engine.connection import WRITE_MORE, WRITE_URGENT, Connection
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import Buffer
 from synfin.sockets.calls import Address, excerpt, failure
-from synfin.sockets.host import Host
-from synfin.sockets.opening import AF_INET, CLOSED, CONNECTED, CONNECTING, FAILED, LISTENING, SHUT, Opening
+from synfin.sockets.opening import CLOSED, CONNECTED, CONNECTING, FAILED, LISTENING, SHUT, Opening
 
 READ: Final = 1  # as selectors.EVENT_READ
 WRITE: Final = 2  # as selectors.EVENT_WRITE
@@ -37,9 +36,6 @@ class Endpoint(Opening):
     """
 
     __slots__ = ()
-
-    def __init__(self, host: Host, family: int = AF_INET) -> None:
-        super().__init__(host, family)
 
     # --- readiness
 
@@ -273,7 +269,7 @@ class Endpoint(Opening):
             return
         now = self.host.now()
         connection.set_option(name, value, now)
-        if connection.next_deadline() == 0:
+        if connection.unacked():  # it may let go what waits
             self._stack.attend(connection, now)
 
 

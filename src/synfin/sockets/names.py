@@ -66,8 +66,8 @@ def text_of(name: Name) -> str:
 def sockaddr(address: Address, family: int) -> tuple[Any, ...]:
     """The tuple that Python gives for an address of `family`."""
     if family == AF_INET:
-        return (socket.inet_ntop(socket.AF_INET, address[0]), address[1])
-    return (socket.inet_ntop(socket.AF_INET6, address[0]), address[1], 0, 0)
+        return (socket.inet_ntop(AF_INET, address[0]), address[1])
+    return (socket.inet_ntop(AF_INET6, address[0]), address[1], 0, 0)
 
 
 def packed_address(host: Host, given: Any, family: int, call: str) -> Address:
@@ -75,6 +75,11 @@ def packed_address(host: Host, given: Any, family: int, call: str) -> Address:
 
     Raises TypeError and OverflowError as Python's sockets do, gaierror for unknown names.
     """
+    if family == AF_INET and type(given) is tuple and len(given) == 2 and type(given[1]) is int and given[1] >> 16 == 0:
+        try:
+            return socket.inet_pton(AF_INET, given[0]), given[1]  # what it mostly is
+        except (OSError, TypeError):
+            pass
     label = "AF_INET6" if family == AF_INET6 else "AF_INET"
     if not isinstance(given, tuple):
         raise TypeError(f"{call}(): {label} address must be tuple, not {type(given).__name__}")

@@ -41,12 +41,12 @@ class Opening(Caller):
         "_shut_write", "_stack", "family", "references", "settings",
     )  # fmt: skip
 
-    def __init__(self, host: Host, family: int) -> None:
+    def __init__(self, host: Host, family: int = AF_INET, settings: Settings | None = None) -> None:
         if family not in (AF_INET, AF_INET6):
             raise failure(errno.EAFNOSUPPORT)
         super().__init__(host)
         self.family: int = int(family)
-        self.settings: Settings = Settings()
+        self.settings: Settings = Settings() if settings is None else settings
         self.references: int = 0  # descriptors that stand for it
         self._stack = host.stack
         self._phase: int = FRESH
@@ -194,15 +194,14 @@ class Opening(Caller):
         connection = listener.accept(self.host.now())
         if connection is None:
             raise self._would_block("accept")
-        accepted = type(self)(self.host, self.family)
-        accepted._take_over(connection, self.settings)
+        accepted = type(self)(self.host, self.family, self.settings.inherited())
+        accepted._take_over(connection)
         peer = (self._as_seen(remote_of(connection.key)), remote_port_of(connection.key))
         if self._observer is not None:
             self._told("accept", "", name_of(peer), key=connection.key)
         return accepted, peer
 
-    def _take_over(self, connection: Connection, settings: Settings) -> None:
-        self.settings = settings.inherited()
+    def _take_over(self, connection: Connection) -> None:
         self._connection = connection
         self._phase = CONNECTED
         connection.watcher = self

@@ -237,12 +237,12 @@ SET: Final[dict[tuple[int, int], Set]] = {
 
 def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> None:
     """setsockopt(2); raises OSError (ENOPROTOOPT, EINVAL)."""
-    if (level, option) == (S, socket.SO_LINGER):
-        _set_linger(endpoint, value)
-        return
     act = SET.get((level, option))
     if act is None:
-        raise failure(errno.ENOPROTOOPT)
+        if (level, option) != (S, socket.SO_LINGER):
+            raise failure(errno.ENOPROTOOPT)
+        _set_linger(endpoint, value)
+        return
     if not isinstance(value, int):
         if len(value) < 4:
             raise failure(errno.EINVAL)

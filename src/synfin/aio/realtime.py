@@ -1,0 +1,248 @@
+"""asyncio with the real clock: the standard library's event loop and transports, over a stack on a TUN device.
+
+Owns how a stack is served by a loop (packets in, timers, what is to be sent) and how real descriptors and synfin's sockets wait
+together. Everything in one thread: that of the loop. Knows no simulation.
+"""
+
+import asyncio
+import contextvars
+import os
+import random
+import socket
+import time
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from synfin.aio.selector import Ready, VirtualSelector
+from synfin.device.tun import TunDevice
+from synfin.engine.config import NEVER, SECOND, TcpConfig
+from synfin.engine.errors import UsageError
+from synfin.engine.observe import Observer
+from synfin.engine.state import State
+from synfin.sockets import names
+from synfin.sockets.descriptors import FIRST, Descriptors
+from synfin.sockets.host import Host, speaking
+from synfin.sockets.socket import REAL, Socket
+from synfin.stack.stack import Stack
+
+T = TypeVar("T")
+
+BATCH: Final = 64  # packets taken from the device before the loop's other callbacks have their turn
+LINGER: Final = 5.0  # seconds
+POLL: Final = 0.01  # seconds
+FINISHING: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)  # something of ours is not acknowledged
+
+
+class RealHost(Host):
+    """A host on a TUN device, in real time.
+
+    `addresses` are its own, as text; the first of a family is the source of its connections. `hosts` are the names that it can
+    resolve besides its own and `localhost`. Times are time.monotonic's. Raises ValueError for what is no address,
+    InvalidAddress for one that no host has.
+    """
+
+    def __init__(
+        self, name: str, addresses: Sequence[str], device: TunDevice, *, config: TcpConfig | None = None,
+        hosts: Mapping[str, Sequence[str]] | None = None, observer: Observer | None = None,
+    ) -> None:  # fmt: skip
+        own = [_packed(address) for address in addresses]
+        self.name = name
+        self.device = device
+        self._names = {"localhost": own, name: own}
+        for other, found in (hosts or {}).items():
+            self._names[other] = [_packed(address) for address in found]
+        self.stack = Stack(
+            addresses=own, config=config or TcpConfig(), device=device, clock=time.monotonic_ns, secret=os.urandom(32),
+            random=random.SystemRandom(), observer=observer, wake=self._arm,
+        )  # fmt: skip
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed: int = NEVER
+
+    def now(self) -> int:
+        """See Host."""
+        return time.monotonic_ns()
+
+    def resolve(self, name: str) -> list[bytes]:
+        """See Host."""
+        return list(self._names.get(name.rstrip(".").lower(), self._names.get(name, ())))
+
+    def serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let `loop` drive the stack from now on. Raises UsageError when a loop does."""
+        if self._loop is not None:
+            raise UsageError(f"{self.name} is served by a loop already")
+        self._loop = loop
+        loop.add_reader(self.device.fileno(), self._arrived)
+        self._arm()
+
+    def leave(self) -> None:
+        """Undo `serve`; what comes stays in the device."""
+        loop, self._loop = self._loop, None
+        if loop is not None and self.device.fileno() >= 0:
+            loop.remove_reader(self.device.fileno())
+        self._disarm()
+
+    async def finish(self, linger: float = LINGER) -> None:
+        """Wait until the peers have acknowledged all that was sent, the FINs too, at most `linger` seconds."""
+        until = time.monotonic() + linger
+        while time.monotonic() < until and any(entry.state in FINISHING for entry in self.stack.sockets()):
+            await asyncio.sleep(POLL)
+
+    def _arrived(self) -> None:
+        stack, device, now = self.stack, self.device, time.monotonic_ns()
+        try:
+            for _ in range(BATCH):
+                packet = device.receive()
+                if packet is None:
+                    break
+                stack.receive_packet(packet, now)
+        except OSError as error:
+            self._lost(error)
+        stack.transmit(now)
+        self._arm()
+
+    def _lost(self, error: OSError) -> None:
+        """The interface was taken away. The connections time out, as with a cable that is pulled."""
+        loop = self._loop
+        if loop is not None:
+            loop.remove_reader(self.device.fileno())
+            loop.call_exception_handler({"message": f"{self.name}: {self.device.name} is gone", "exception": error})
+
+    def _tick(self) -> None:
+        self._timer, self._armed = None, NEVER
+        now = time.monotonic_ns()
+        self.stack.handle_timers(now)
+        self.stack.transmit(now)
+        self._arm()
+
+    def _arm(self) -> None:
+        """See to it that `_tick` comes in time; one that would come early is left to."""
+        deadline = self.stack.next_deadline()
+        if deadline >= self._armed or self._loop is None:
+            return
+        self._disarm()
+        self._armed = deadline
+        self._timer = self._loop.call_at(deadline / SECOND, self._tick)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._armed = None, NEVER
+
+
+def _packed(address: str) -> bytes:
+    found = names.numeric(address)
+    if not found:
+        raise ValueError(f"{address!r} is no IP address")
+    return found
+
+
+class RealTimeSelector(VirtualSelector):
+    """Waits in the kernel; what happens to a virtual descriptor happens in callbacks of the same thread, never meanwhile."""
+
+    def wait(self, timeout: float | None) -> Ready:
+        """See VirtualSelector."""
+        return self.ready_real(timeout)
+
+
+class RealTimeLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop, which knows synfin's sockets besides the kernel's."""
+
+    def __init__(self) -> None:
+        self.descriptors = Descriptors()
+        super().__init__(RealTimeSelector(self.descriptors))
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> Any:
+        """As the speaking host answers it; where none speaks, as the machine does."""
+        speaker = speaking()
+        if speaker is not None:
+            return names.getaddrinfo(speaker, host, port, family, type, proto, flags)
+        return await super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """As `getaddrinfo`."""
+        speaker = speaking()
+        if speaker is not None:
+            return names.getnameinfo(speaker, sockaddr, flags)
+        return await super().getnameinfo(sockaddr, flags)
+
+    async def _sock_sendfile_native(self, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
+        if isinstance(sock, Socket):
+            raise asyncio.SendfileNotAvailableError("os.sendfile knows no socket of synfin's")
+        return int(await super()._sock_sendfile_native(sock, file, offset, count))  # type: ignore[misc]
+
+
+class StandInMeta(type):
+    """Makes `socket.socket(...)` give a socket of the host that speaks, and isinstance hold for it and for the kernel's."""
+
+    def __call__(
+        cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
+    ) -> Any:
+        if cls.__bases__ != (REAL,):  # somebody's subclass of the stand-in
+            return super().__call__(family, type, proto, fileno, **more)
+        ours = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
+        if speaking() is None or not ours:
+            return REAL(family, type, proto, fileno)
+        return Socket(family, type, proto, fileno)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, REAL) if cls.__bases__ == (REAL,) else super().__instancecheck__(instance)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, REAL) if cls.__bases__ == (REAL,) else super().__subclasscheck__(subclass)
+
+
+class StandIn(REAL, metaclass=StandInMeta):  # type: ignore[misc, valid-type]
+    """What `socket.socket` is while `run` runs. Other threads, and contexts in which no host speaks, get the kernel's."""
+
+    __slots__ = ()
+
+
+@contextmanager
+def _standing_in() -> Iterator[None]:
+    before = socket.socket
+    socket.socket = StandIn  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        socket.socket = before  # type: ignore[misc]
+
+
+def run(main: Coroutine[Any, Any, T], host: RealHost, *, debug: bool | None = None, linger: float = LINGER) -> T:
+    """Run an asyncio program as `host`, in real time, and return its result; asyncio.run in all else.
+
+    Internet sockets that the program makes are the host's, so none but TCP's are to be had; those of other families, and those
+    that threads make, are the kernel's. When `main` is done the tasks and sockets that are left are closed, and the peers have
+    `linger` seconds to acknowledge what was sent. The device stays open. Raises what `main` raises, UsageError when a loop
+    serves the host already.
+    """
+    with _standing_in(), asyncio.Runner(loop_factory=RealTimeLoop, debug=debug) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, RealTimeLoop)
+        context = contextvars.copy_context()
+        context.run(loop.descriptors.use)
+        context.run(host.__enter__)
+        try:
+            host.serve(loop)
+        except BaseException:
+            main.close()
+            raise
+        try:
+            return runner.run(main, context=context)
+        finally:
+            runner.run(_end(loop, host, linger))
+            host.leave()
+
+
+async def _end(loop: RealTimeLoop, host: RealHost, linger: float) -> None:
+    """What the kernel does for a process that has ended."""
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    for fd, _ in loop.descriptors:
+        loop.descriptors.close(fd)
+    await host.finish(linger)

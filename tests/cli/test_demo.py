@@ -47,7 +47,7 @@ def test_the_same_in_chinese_keeps_the_columns(capsys: Captured) -> None:
 def test_the_list_has_one_scenario_a_line_name_first(capsys: Captured) -> None:
     lines = printed("demo --list --lang en", capsys).splitlines()
     assert [line.split()[0] for line in lines] == list(SCENARIOS)
-    assert lines[0].endswith("  The whole life of a connection, from the first SYN to the last FIN")
+    assert lines[0].endswith("  The whole life of a connection")
 
 
 def test_the_list_as_json_has_name_and_title(capsys: Captured) -> None:

@@ -86,7 +86,7 @@ def urgent(stage: Stage) -> None:
 LIFE: Final = (
     Scenario(
         name="whole-life",
-        title=Text("A connection from the first SYN to the last FIN", "一个连接的一生：从第一个 SYN 到最后一个 FIN"),
+        title=Text("The whole life of a connection", "一个连接的一生"),
         build=whole_life,
         config=TcpConfig(receive_buffer=65_535),  # a buffer that a window shows without being scaled
     ),

@@ -11,6 +11,7 @@ from benchmarks.pair import Pair
 from benchmarks.report import Row
 from synfin.engine.config import SECOND
 from synfin.engine.connection import Connection
+from synfin.engine.timewait import TimeWait
 
 CONNECTIONS = 100_000
 CLIENTS = 40  # addresses, each with its own ports
@@ -55,6 +56,7 @@ def rows() -> Iterator[Row]:
             pair.settle()
             del here, there
         _rest(pair)
+        assert sum(isinstance(entry, TimeWait) for entry in pair.client.sockets()) == CONNECTIONS
         each = (_in_use() - before) / CONNECTIONS
         yield Row(name="TIME-WAIT", value=each, best=each, unit="bytes", budget=600)
     finally:

@@ -5,7 +5,7 @@ from functools import partial
 
 from synfin.device.base import Device
 from synfin.device.memory import memory_link
-from synfin.engine.config import MILLISECOND, TcpConfig
+from synfin.engine.config import MICROSECOND, TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.listener import Listener
 from synfin.engine.segment import Outgoing
@@ -28,7 +28,7 @@ class Nowhere(Device):
 
 
 class Pair:
-    """A client with many addresses and a server at one; `now` in ns moves by a millisecond each time packets cross."""
+    """A client with many addresses and a server at one; `now` in ns moves by a microsecond each time packets cross."""
 
     def __init__(self, config: TcpConfig | None = None, clients: int = 1) -> None:
         self.now = 0
@@ -55,7 +55,7 @@ class Pair:
             self.server.transmit(self.now)
             if not self.ends[0].outbox and not self.ends[1].outbox:
                 return
-            self.now += MILLISECOND
+            self.now += MICROSECOND
             self.ends[0].deliver(self.now)
             self.ends[1].deliver(self.now)
 

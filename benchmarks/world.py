@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from synfin.engine.config import TcpConfig
-from synfin.sim import World
-from synfin.sim.runner import run
+from synfin.sim import World, run
 
 PORT = 80
 DELAY = 0.005  # seconds, one way

@@ -69,7 +69,7 @@ def in_syn_sent(c: "Connection", seg: Segment, now: int) -> None:
 
 def _opened(c: "Connection", seg: Segment, now: int) -> None:
     """Our SYN is acknowledged: ESTABLISHED."""
-    c.sender.syn_acked(now, _ts_rtt(c, seg, now), c.handshake_lost, c.timers)
+    c.sender.syn_acked(now, ts_rtt(c, seg, now), c.handshake_lost, c.timers)
     if c.syn_due:  # what was to go is known to the peer already; what it waits for is the ACK that was to go along
         c.syn_due = False
         c.owe_ack(ACK_OF_SYN_ACK)
@@ -257,7 +257,7 @@ def _take_ack(c: "Connection", seg: Segment, window: int, now: int) -> None:
     sender.answered()
     if ack != sender.snd_una:
         recovering = sender.recovering
-        sender.acked(ack, now, _ts_rtt(c, seg, now), c.timers)
+        sender.acked(ack, now, ts_rtt(c, seg, now), c.timers)
         if recovering and not sender.recovering:
             c.tell_congestion("recovered", now)
         c.send_due = True
@@ -376,9 +376,9 @@ def check_fin(c: "Connection", now: int) -> None:
         c._move(Trigger.ACK_OF_FIN, now)
 
 
-def _ts_rtt(c: "Connection", seg: Segment, now: int) -> int:
-    """The round trip that the timestamp echo tells, in ns (RFC 7323 4.1); -1 without one."""
-    if not seg.has_timestamps or not seg.tsecr or not c.config.timestamps:
+def ts_rtt(c: "Connection", seg: Segment, now: int) -> int:
+    """The round trip that the timestamp echo tells, in ns (RFC 7323 4.1); -1 without one, or with one from the future."""
+    if not seg.has_timestamps or not seg.tsecr or not c.agreed_timestamps:
         return -1
     elapsed = (c.timestamp(now) - seg.tsecr) & MASK
     return elapsed * MILLISECOND if elapsed < HALF else -1

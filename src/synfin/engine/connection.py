@@ -12,7 +12,7 @@ from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
-from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss
+from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss, window_scale_for
 from synfin.engine.observe import Observer
 from synfin.engine.receiver import Receiver
 from synfin.engine.segment import (
@@ -92,6 +92,8 @@ class Connection(Entry):
         if self.state is not State.CLOSED or self.close_reason is not None:
             raise UsageError("connect needs a new connection (RFC 9293 3.10.1)")
         self.syn_since = now
+        if self.config.window_scaling:
+            self.receiver.shift = window_scale_for(self.receiver.capacity)
         self._move(Trigger.ACTIVE_OPEN, now)
         self.syn_due = self.send_due = True
         if data:
@@ -110,6 +112,7 @@ class Connection(Entry):
         connection = cls(key, config, iss, ts_offset, mtu, observer)
         connection.passive = True
         connection.state = State.SYN_RECEIVED  # the listener reported the move when it made the record
+        connection.receiver.syn_window()  # its SYN,ACK has offered this
         connection.take_syn(syn, now)
         connection.handshake_lost = sent_at < 0
         connection.syn_since = now
@@ -120,7 +123,10 @@ class Connection(Entry):
     def take_syn(self, syn: Segment, now: int) -> None:
         """The peer's SYN: its sequence number, its options, its window (never scaled on a SYN, RFC 7323 2.2)."""
         agreement = Agreement(self.config, syn, self.key, self.mtu)
-        self.receiver.start(syn.seq, agreement.receive_shift)
+        shift = agreement.receive_shift
+        if agreement.scaling and not self.passive:
+            shift = self.receiver.shift  # what our SYN told, whatever the buffer has become
+        self.receiver.start(syn.seq, shift)
         self.sender.agree(self.config, agreement.send_mss, agreement.send_shift)
         self.agreed_timestamps = agreement.timestamps
         self.scaling = agreement.scaling

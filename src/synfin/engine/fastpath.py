@@ -5,8 +5,7 @@ Does nothing that `arrives` would not do; whatever is unusual is left to it, by 
 
 from typing import TYPE_CHECKING
 
-from synfin.engine.arrives import schedule_ack
-from synfin.engine.config import MILLISECOND
+from synfin.engine.arrives import schedule_ack, ts_rtt
 from synfin.engine.segment import ACK, PSH, Segment
 from synfin.engine.seq import HALF, MASK
 
@@ -44,10 +43,7 @@ def take(c: "Connection", seg: Segment, now: int) -> bool:
             c.ts_recent_age = now
     sender.answered()
     if acked:
-        ts_rtt = -1
-        if sender.karn and c.agreed_timestamps and seg.tsecr:
-            ts_rtt = ((c.timestamp(now) - seg.tsecr) & MASK) * MILLISECOND
-        sender.acked(ack, now, ts_rtt, c.timers)
+        sender.acked(ack, now, ts_rtt(c, seg, now) if sender.karn else -1, c.timers)
         c.send_due = True
     elif window != sender.snd_wnd:
         c.send_due = True

@@ -7,7 +7,6 @@ ride on. Knows a Connection and its parts; changes no state but what sending its
 from typing import TYPE_CHECKING, Final
 
 from synfin.engine.config import NEVER
-from synfin.engine.handshake import MAX_WINDOW, window_scale_for
 from synfin.engine.segment import (
     ACK,
     FAST_RETRANSMIT,
@@ -136,7 +135,7 @@ def _syn(c: "Connection", now: int) -> Outgoing:
     config = c.config
     both = c.state is State.SYN_RECEIVED
     reason = RETRANSMIT_HANDSHAKE if c.syn_again else (SYN_ACK if both else SYN_OPEN)
-    window = min(c.receiver.capacity, MAX_WINDOW)
+    window = c.receiver.syn_window()
     segment = Outgoing(c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason)
     segment.mss = c.receiver.mss
     if c.agreed_timestamps if both else config.timestamps:
@@ -144,7 +143,7 @@ def _syn(c: "Connection", now: int) -> Outgoing:
         segment.tsval = c.timestamp(now)
         segment.tsecr = c.ts_recent
     if c.scaling if both else config.window_scaling:
-        segment.wscale = window_scale_for(c.receiver.capacity)
+        segment.wscale = c.receiver.shift
     c.sender.syn_sent(now, c.timers)
     c.receiver.last_ack_sent = c.receiver.rcv_nxt
     return segment

@@ -50,12 +50,20 @@ class Receiver:
     def start(self, irs: int, shift: int) -> None:
         """The peer's SYN has arrived with sequence number `irs`; our windows will be scaled by `shift`.
 
-        The window offered so far is that of our SYN or SYN,ACK, which is never scaled (RFC 7323 2.2).
+        The window is what our own SYN or SYN,ACK has offered so far (`syn_window`).
         """
+        offered = self.rcv_wnd
         self.irs = irs
         self.shift = shift
         self.rcv_nxt = self.last_ack_sent = self.rcv_up = (irs + 1) & MASK
-        self.rcv_edge = self._goal = (self.rcv_nxt + min(self.capacity, 0xFFFF)) & MASK
+        self.rcv_edge = self._goal = (self.rcv_nxt + offered) & MASK
+
+    def syn_window(self) -> int:
+        """The window field of a SYN or SYN,ACK that leaves now: never scaled (RFC 7323 2.2), never less than before."""
+        edge = (self.rcv_nxt + min(self.capacity, 0xFFFF)) & MASK
+        if (edge - self.rcv_edge) & MASK < HALF:
+            self.rcv_edge = self._goal = edge
+        return (self.rcv_edge - self.rcv_nxt) & MASK
 
     @property
     def rcv_wnd(self) -> int:
@@ -268,6 +276,6 @@ class Receiver:
         """Whether reading has opened the window so far that the peer should be told without waiting."""
         offered = (self.rcv_edge - self.rcv_nxt) & MASK
         gain = self.capacity - self.size - offered
-        if 2 * gain >= self.capacity:
-            return True
-        return offered < 2 * self.mss and gain >= 2 * self.mss
+        if gain < 2 * self.mss and 2 * gain < self.capacity:
+            return False
+        return offered < 2 * self.mss or 8 * offered <= self.capacity  # else the next ACK is soon enough

@@ -167,14 +167,15 @@ def note_timestamp(c: "Connection", seg: Segment, now: int) -> None:
 def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
     """First: is any of the segment in the window? What is not gets an ACK, an RST nothing."""
     receiver = c.receiver
-    length = len(seg.payload) + (seg.flags & FIN) + ((seg.flags & SYN) >> 1)
-    if receiver.acceptable(seg.seq, length):
-        if not seg.flags & RST:
-            note_timestamp(c, seg, now)
-        return True
-    if seg.flags & RST:
+    if seg.flags & RST:  # its number alone counts, whatever it carries (RFC 5961 3.2, SHLD-2, MUST-66)
+        if receiver.acceptable(seg.seq, 0):
+            return True
         c.drop(DropReason.RST_OUT_OF_WINDOW, seg, now)
         return False
+    length = len(seg.payload) + (seg.flags & FIN) + ((seg.flags & SYN) >> 1)
+    if receiver.acceptable(seg.seq, length):
+        note_timestamp(c, seg, now)
+        return True
     if length and seg.seq == receiver.rcv_nxt and not seg.flags & SYN:
         # MUST-66: with a zero window the ACK and URG of a segment at RCV.NXT are still processed; its text is not.
         c.drop(DropReason.OUT_OF_WINDOW, seg, now)

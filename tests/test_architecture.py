@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "aio": ("sockets", "stack", "device", "wire", "engine"),
     "sim": ("aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "scenarios": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
+    "testing": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "cli": ("scenarios", "sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
 }
 
@@ -37,7 +38,7 @@ FORBIDDEN_IN_PURE = (
 
 # The core needs nothing installed; what is used where it happens to be is imported inside a function.
 OPTIONAL = {"wire": ("numpy",)}
-NEEDS_EXTRAS = ("cli",)
+NEEDS_EXTRAS = ("cli", "testing")
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 LONGEST_MODULE = 500

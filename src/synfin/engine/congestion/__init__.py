@@ -1,11 +1,13 @@
 """Congestion controllers behind one base class."""
 
+from typing import Final
+
 from synfin.engine.config import TcpConfig
 from synfin.engine.congestion.base import Congestion
 from synfin.engine.congestion.newreno import NewReno
 from synfin.engine.errors import UsageError
 
-CONTROLLERS: dict[str, type[Congestion]] = {"newreno": NewReno}
+CONTROLLERS: Final[dict[str, type[Congestion]]] = {"newreno": NewReno}
 
 
 def make(config: TcpConfig, mss: int) -> Congestion:

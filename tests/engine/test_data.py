@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from tests.engine.harness import MILLISECOND, PLAIN, SECOND, Pair, incoming
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.segment import Outgoing
 from synfin.engine.state import State
+from tests.engine.harness import MILLISECOND, PLAIN, SECOND, Pair, incoming
 
 
 def test_one_write_goes_as_one_pushed_segment_and_its_ack_is_delayed() -> None:

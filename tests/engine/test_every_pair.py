@@ -11,13 +11,13 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from tests.engine.harness import PLAIN, SECOND, End
-from tests.rfc.build import FULL, STATES, WINDOW, peer, watch
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import Outgoing
 from synfin.engine.state import TRANSITIONS, State, Trigger
+from tests.engine.harness import PLAIN, SECOND, End
+from tests.rfc.build import FULL, STATES, WINDOW, peer, watch
 
 CONFIGS = {"plain": PLAIN, "options": FULL}
 WINDOWS = {0: WINDOW, 1: 700, 10: 0}  # by the length of a segment

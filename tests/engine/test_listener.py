@@ -1,7 +1,6 @@
 """LISTEN, half-open records and the accept queue: RFC 9293 3.10.7.2, 3.10.7.4 (SYN-RECEIVED), 3.10.4; RFC 5961; RFC 7323 5."""
 
 import pytest
-from tests.engine.harness import B_KEY, PLAIN, SECOND, shown
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
@@ -23,6 +22,7 @@ from synfin.engine.segment import (
 )  # fmt: skip
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
+from tests.engine.harness import B_KEY, PLAIN, SECOND, shown
 
 KEY = bytes(4) + bytes((10, 0, 0, 2)) + bytes(2) + b"\0\x50"
 MS = 1_000_000

@@ -1,9 +1,8 @@
 """The handshake and every way of closing, segment by segment: RFC 9293 3.5, 3.6, figures 6 to 13."""
 
-from tests.engine.harness import A_KEY, B_KEY, PLAIN, SECOND, End, Pair, incoming
-
 from synfin.engine.segment import ACK, FIN, RST, SYN, Segment
 from synfin.engine.state import State
+from tests.engine.harness import A_KEY, B_KEY, PLAIN, SECOND, End, Pair, incoming
 
 
 def test_an_active_open_sends_a_syn_and_answers_the_syn_ack_with_an_ack() -> None:

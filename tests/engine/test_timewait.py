@@ -1,7 +1,6 @@
 """TIME-WAIT: RFC 9293 3.6.1, 3.10.7.4; RFC 5961; RFC 6191; RFC 7323 5."""
 
 import pytest
-from tests.engine.harness import PLAIN, SECOND, Pair, shown
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.connection import Connection
@@ -21,6 +20,7 @@ from synfin.engine.segment import (
 )  # fmt: skip
 from synfin.engine.state import State, Trigger
 from synfin.engine.timewait import TimeWait
+from tests.engine.harness import PLAIN, SECOND, Pair, shown
 
 MS = 1_000_000
 

@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from tests.stack.harness import A4, A6, B4, B6, SECOND, make_stack
 
 from synfin.device.memory import MemoryDevice
 from synfin.engine.config import NEVER, TcpConfig
@@ -23,6 +22,7 @@ from synfin.stack.addresses import make_key
 from synfin.stack.ports import Binding
 from synfin.stack.stack import Stack
 from synfin.wire.packet import build_packet, complete_checksums, parse_packet
+from tests.stack.harness import A4, A6, B4, B6, SECOND, make_stack
 
 SEEDS = range(8)
 INPUTS = 10_000  # a seed

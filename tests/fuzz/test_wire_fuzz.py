@@ -8,8 +8,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from tests.wire.vectors import KEY4, KEY6, LINUX_SOLICITATION, LINUX_SYN4, LINUX_SYN6, facts, segment, with_timestamps
-
 from synfin.engine.errors import DropReason
 from synfin.engine.segment import Segment
 from synfin.wire.errors import ParseError
@@ -18,6 +16,7 @@ from synfin.wire.ip6 import parse_ip6
 from synfin.wire.packet import build_packet, complete_checksums, describe, parse_packet, verify_checksums
 from synfin.wire.tcp import parse_tcp
 from synfin.wire.tcpoptions import parse_options
+from tests.wire.vectors import KEY4, KEY6, LINUX_SOLICITATION, LINUX_SYN4, LINUX_SYN6, facts, segment, with_timestamps
 
 PARSE_REASONS = {
     DropReason.TRUNCATED, DropReason.IP_VERSION, DropReason.IP_HEADER, DropReason.IP_CHECKSUM, DropReason.IP_FRAGMENT,

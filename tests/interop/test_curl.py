@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.interop.file_server import FileServer
-from tests.interop.namespace import OURS, Namespace, namespace
 
 from synfin.aio.realtime import RealHost, run
 from synfin.device.base import Device
@@ -21,6 +19,8 @@ from synfin.device.tun import TunDevice
 from synfin.engine.errors import DropReason
 from synfin.engine.segment import Outgoing
 from synfin.engine.state import State
+from tests.interop.file_server import FileServer
+from tests.interop.namespace import OURS, Namespace, namespace
 
 pytestmark = [pytest.mark.needs("netns", "curl"), pytest.mark.xdist_group("netns")]
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.interop.namespace import KERNEL, OURS, Namespace, ip, namespace
 
 from synfin.aio.realtime import RealHost, run
 from synfin.device.tun import TunDevice
@@ -20,6 +19,7 @@ from synfin.engine.errors import UsageError
 from synfin.engine.segment import SYN, Outgoing
 from synfin.sockets.socket import Socket
 from synfin.wire.packet import build_packet, describe
+from tests.interop.namespace import KERNEL, OURS, Namespace, ip, namespace
 
 pytestmark = [pytest.mark.needs("netns"), pytest.mark.xdist_group("netns")]
 

@@ -6,14 +6,13 @@ milliseconds, and what it echoes is always our latest timestamp.
 
 from collections.abc import Callable
 
-from tests.engine.harness import A_KEY, B_KEY, PLAIN, End
-
 from synfin.engine.config import MILLISECOND, TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.errors import DropReason
 from synfin.engine.observe import Observer
 from synfin.engine.segment import ACK, FIN, SYN, Buffer, Outgoing, Segment
 from synfin.engine.state import State, Trigger
+from tests.engine.harness import A_KEY, B_KEY, PLAIN, End
 
 ISS = 100
 IRS = 300

@@ -3,6 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+
+from synfin.engine.config import TcpConfig
+from synfin.engine.errors import CloseReason, DropReason
+from synfin.engine.events import Closed
+from synfin.engine.segment import ACK, ACK_CHALLENGE, ACK_DUPLICATE, FIN, RST, SYN, URG
+from synfin.engine.state import State
 from tests.engine.harness import PLAIN, SECOND, End
 from tests.rfc.build import (
     IRS,
@@ -23,12 +29,6 @@ from tests.rfc.build import (
     say,
     watch,
 )
-
-from synfin.engine.config import TcpConfig
-from synfin.engine.errors import CloseReason, DropReason
-from synfin.engine.events import Closed
-from synfin.engine.segment import ACK, ACK_CHALLENGE, ACK_DUPLICATE, FIN, RST, SYN, URG
-from synfin.engine.state import State
 
 Build = Callable[[TcpConfig], End]
 SYNCHRONIZED = [

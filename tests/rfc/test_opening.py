@@ -1,6 +1,11 @@
 """Opening: RFC 9293 3.4.1, 3.5, 3.10.1, 3.10.7.3, 3.10.7.4 for SYN-RECEIVED; RFC 6528."""
 
 import pytest
+
+from synfin.engine.errors import CloseReason, DropReason, UsageError
+from synfin.engine.handshake import initial_sequence_number
+from synfin.engine.segment import ACK, FIN, RST, SYN, SYN_ACK, SYN_OPEN, URG, Segment
+from synfin.engine.state import State, Trigger
 from tests.engine.harness import A_KEY, B_KEY, PLAIN, SECOND, End, incoming
 from tests.rfc.build import (
     FULL,
@@ -20,11 +25,6 @@ from tests.rfc.build import (
     until,
     watch,
 )
-
-from synfin.engine.errors import CloseReason, DropReason, UsageError
-from synfin.engine.handshake import initial_sequence_number
-from synfin.engine.segment import ACK, FIN, RST, SYN, SYN_ACK, SYN_OPEN, URG, Segment
-from synfin.engine.state import State, Trigger
 
 SECRET = bytes(range(32))
 

@@ -1,13 +1,13 @@
 """Options on SYN segments: MSS (RFC 9293 3.7.1), window scale (RFC 7323 2), timestamps (RFC 7323 3), SACK permitted."""
 
 import pytest
-from tests.engine.harness import A_KEY, MILLISECOND, PLAIN, SECOND, End
-from tests.rfc.build import CLOCK, FULL, IRS, ISS, end, established, hear, last, peer, say, syn_received, syn_sent
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.handshake import effective_mss
 from synfin.engine.segment import ACK, FIN, PSH, RST, SYN, Outgoing, Segment
+from tests.engine.harness import A_KEY, MILLISECOND, PLAIN, SECOND, End
+from tests.rfc.build import CLOCK, FULL, IRS, ISS, end, established, hear, last, peer, say, syn_received, syn_sent
 
 V6_KEY = bytes(36)
 

@@ -1,13 +1,13 @@
 """Protection against wrapped sequence numbers: RFC 7323 4 and 5."""
 
 import pytest
-from tests.engine.harness import MILLISECOND, SECOND, End
-from tests.rfc.build import CLOCK, FULL, IRS, ISS, STATES, established, hear, last, peer, say, watch
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.errors import DropReason
 from synfin.engine.segment import ACK, FIN, RST, SYN
 from synfin.engine.state import State
+from tests.engine.harness import MILLISECOND, SECOND, End
+from tests.rfc.build import CLOCK, FULL, IRS, ISS, STATES, established, hear, last, peer, say, watch
 
 PATHS = pytest.mark.parametrize("config", [FULL, FULL.replace(fast_path=False)], ids=["fast", "slow"])
 DAY = 24 * 3600 * SECOND

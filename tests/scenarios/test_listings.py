@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.scenarios.listing import listing
 
 from synfin.scenarios import SCENARIOS
+from tests.scenarios.listing import listing
 
 EXPECTED = Path(__file__).resolve().parent / "expected"
 NAMES = list(SCENARIOS)

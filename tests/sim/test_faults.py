@@ -1,13 +1,13 @@
 """Each fault: what it does to the packets it meets, drawn from a seed or scripted."""
 
 import pytest
-from tests.sim.lines import Pair, number_of, packet
 
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import ACK, FIN, SYN
 from synfin.sim.faults import PASS, BurstLoss, Deliver, Drop, Loss, flip, tcp_offset
 from synfin.sim.line import Packet, bytes_of
 from synfin.wire.packet import verify_checksums
+from tests.sim.lines import Pair, number_of, packet
 
 MS = 1_000_000
 

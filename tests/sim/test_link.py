@@ -1,9 +1,9 @@
 """When packets arrive: delay, bandwidth, queue, jitter, MTU and the duplex modes, to the nanosecond."""
 
 import pytest
-from tests.sim.lines import Pair, packet
 
 from synfin.engine.errors import UsageError
+from tests.sim.lines import Pair, packet
 
 MS = 1_000_000
 

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sim.replay_program import run
 
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import ACK, Outgoing
 from synfin.sim.replay import ReplayHash, split
 from synfin.sim.world import World
 from synfin.wire.packet import build_packet
+from tests.sim.replay_program import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = ("3.11", "3.12", "3.13")

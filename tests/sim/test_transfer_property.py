@@ -5,10 +5,10 @@ Each run follows from its seed alone; a failure names it, and `Transfer(seed).ru
 """
 
 import pytest
-from tests.sim.transfers import PATIENT, Transfer
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.errors import DropReason
+from tests.sim.transfers import PATIENT, Transfer
 
 CHUNK = 100  # runs a test
 

@@ -1,7 +1,6 @@
 """Where a packet goes, what is answered where nothing waits for it (RFC 9293 3.10.7.1), and what is dropped and counted."""
 
 import pytest
-from tests.stack.harness import A4, A6, B4, B6, PLAIN, Net, Notes, make_stack, packet, shown
 
 from synfin.device.memory import MemoryDevice
 from synfin.engine.config import NEVER
@@ -10,6 +9,7 @@ from synfin.engine.segment import ACK, FIN, RESET_NO_SOCKET, RST, SYN, Outgoing
 from synfin.engine.state import State
 from synfin.stack.stack import Stack
 from synfin.wire.packet import build_packet, parse_packet
+from tests.stack.harness import A4, A6, B4, B6, PLAIN, Net, Notes, make_stack, packet, shown
 
 C4 = bytes((10, 0, 0, 3))
 

@@ -1,7 +1,6 @@
 """A connection's whole life between two stacks: flags, SEQ, ACK, states at both ends, what is left in the table."""
 
 import pytest
-from tests.stack.harness import A4, B4, B6, PLAIN, SECOND, Net, shown
 
 from synfin.device.memory import Sent
 from synfin.engine.config import NEVER, TcpConfig
@@ -12,6 +11,7 @@ from synfin.engine.observe import Watcher
 from synfin.engine.segment import ACK
 from synfin.engine.state import State
 from synfin.engine.timewait import TimeWait
+from tests.stack.harness import A4, B4, B6, PLAIN, SECOND, Net, shown
 
 
 def kinds(net: Net) -> tuple[list[type], list[type]]:

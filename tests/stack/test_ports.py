@@ -4,13 +4,13 @@ import itertools
 import random
 
 import pytest
-from tests.stack.harness import A4, A6, B4, B6, Net, make_stack
 
 from synfin.device.memory import MemoryDevice
 from synfin.stack.addresses import local_port_of
 from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress, NetworkUnreachable, StackError
 from synfin.stack.ports import EPHEMERAL, Binding, Ports
 from synfin.stack.stack import Stack
+from tests.stack.harness import A4, A6, B4, B6, Net, make_stack
 
 C4 = bytes((10, 0, 0, 3))
 ANY4, ANY6 = bytes(4), bytes(16)

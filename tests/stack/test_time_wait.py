@@ -3,7 +3,6 @@
 import tracemalloc
 
 import pytest
-from tests.stack.harness import A4, B4, PLAIN, SECOND, Net, packet
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
@@ -13,6 +12,7 @@ from synfin.engine.segment import ACK, FIN, RST, SYN
 from synfin.engine.state import State, Trigger
 from synfin.engine.timewait import TimeWait
 from synfin.stack.schedule import TimeWaits
+from tests.stack.harness import A4, B4, PLAIN, SECOND, Net, packet
 
 
 def waiting_at_b(net: Net, listener: Listener, port: int = 5000) -> TimeWait:

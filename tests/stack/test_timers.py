@@ -2,8 +2,6 @@
 
 import tracemalloc
 
-from tests.stack.harness import A4, B4, MS, PLAIN, SECOND, Net, make_stack
-
 from synfin.device.memory import MemoryDevice
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
@@ -11,6 +9,7 @@ from synfin.engine.entry import Entry
 from synfin.engine.segment import ACK_DELAYED, Outgoing, Segment
 from synfin.engine.state import State
 from synfin.stack.schedule import Schedule
+from tests.stack.harness import A4, B4, MS, PLAIN, SECOND, Net, make_stack
 
 
 class Dummy(Entry):

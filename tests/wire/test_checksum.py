@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.vectors import pseudo_header, slow_sum
 
 from synfin.wire.checksum import checksum, ones_complement_sum, pseudo_header_sum
+from tests.wire.vectors import pseudo_header, slow_sum
 
 
 class FakeNumpy(SimpleNamespace):

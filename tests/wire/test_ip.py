@@ -1,12 +1,12 @@
 """IPv4 and IPv6 headers: exact bytes, every field, every way to be wrong."""
 
 import pytest
-from tests.wire.vectors import LINUX_SOLICITATION, LINUX_SYN4, LINUX_SYN6, slow_sum
 
 from synfin.engine.errors import DropReason
 from synfin.wire.errors import ParseError
 from synfin.wire.ip4 import build_ip4, parse_ip4
 from synfin.wire.ip6 import Ip6Header, build_ip6, parse_ip6
+from tests.wire.vectors import LINUX_SOLICITATION, LINUX_SYN4, LINUX_SYN6, slow_sum
 
 A4, B4 = bytes((10, 77, 0, 1)), bytes((10, 77, 0, 2))
 A6, B6 = LINUX_SYN6[8:24], LINUX_SYN6[24:40]

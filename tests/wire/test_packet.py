@@ -3,21 +3,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.vectors import (
-    KEY4,
-    KEY6,
-    LINUX_SOLICITATION,
-    LINUX_SYN4,
-    LINUX_SYN6,
-    facts,
-    keys,
-    outgoing,
-    pseudo_header,
-    segment,
-    slow_sum,
-    turned,
-    with_timestamps,
-)
 
 from synfin.engine.errors import DropReason, UsageError
 from synfin.engine.segment import ACK, CWR, ECE, FIN, PSH, SYN, Outgoing
@@ -34,6 +19,21 @@ from synfin.wire.packet import (
     verify_checksums,
 )
 from synfin.wire.tcp import build_tcp_header
+from tests.wire.vectors import (
+    KEY4,
+    KEY6,
+    LINUX_SOLICITATION,
+    LINUX_SYN4,
+    LINUX_SYN6,
+    facts,
+    keys,
+    outgoing,
+    pseudo_header,
+    segment,
+    slow_sum,
+    turned,
+    with_timestamps,
+)
 
 
 def reason(packet: bytes, *, verify: bool = False) -> DropReason:

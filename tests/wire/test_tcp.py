@@ -4,13 +4,13 @@ import struct
 
 import pytest
 from hypothesis import given
-from tests.wire.vectors import LINUX_SYN4, LINUX_SYN6, facts, outgoing, segment, with_timestamps
 
 from synfin.engine.errors import DropReason, UsageError
 from synfin.engine.segment import ACK, AE, FLAG_NAMES, PSH, SYN, Outgoing, Segment
 from synfin.wire.errors import ParseError
 from synfin.wire.tcp import build_tcp_header, parse_tcp
 from synfin.wire.tcpoptions import Option, build_options, parse_options
+from tests.wire.vectors import LINUX_SYN4, LINUX_SYN6, facts, outgoing, segment, with_timestamps
 
 HEADER = bytes.fromhex("c000 0050 01020304 05060708 5010 1000 0000 0000")
 

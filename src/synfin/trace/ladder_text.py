@@ -129,26 +129,22 @@ class _Page:
         area_style: str = "",
     ) -> str:
         """One line of the ladder; `ends` replace the lifelines' own strokes where not empty."""
-        color = self.color
         strokes = [ends[side] or self._stroke(side) for side in (LEFT, RIGHT)]
-        line = "".join(
-            (
-                paint(right(step, _STEP), "bold", color),
-                " ",
-                paint(right(times[0], _TIME), "dim", color),
-                " ",
-                paint(right(outside[0], _OUTSIDE), styles[0], color),
-                " ",
-                strokes[0],
-                paint(left(area, _AREA), area_style, color),
-                strokes[1],
-                " ",
-                paint(left(outside[1], _OUTSIDE), styles[1], color),
-                " ",
-                paint(right(times[1], _TIME), "dim", color),
-            )
-        )
-        return line.rstrip()
+        parts = [
+            (right(step, _STEP), "bold"),
+            (" " + right(times[0], _TIME), "dim"),
+            (" " + right(outside[0], _OUTSIDE), styles[0]),
+            (" " + strokes[0], ""),
+            (left(area, _AREA), area_style),
+            (strokes[1] + " ", ""),
+            (left(outside[1], _OUTSIDE), styles[1]),
+            (" " + right(times[1], _TIME), "dim"),
+        ]
+        while parts and not parts[-1][0].strip():
+            parts.pop()
+        if parts:
+            parts[-1] = (parts[-1][0].rstrip(), parts[-1][1])
+        return "".join(paint(text, style, self.color) for text, style in parts)
 
     def _stroke(self, side: int) -> str:
         """A lifeline's stroke, which tells at a glance whether there is a connection."""

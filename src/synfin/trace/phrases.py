@@ -75,6 +75,10 @@ REASONS: Final[dict[int, Text]] = {
         "no ACK came before the retransmission timer ran out; attempt {attempt}",
         "重传计时器到期仍未收到确认；第 {attempt} 次发送",
     ),
+    why.RETRANSMIT_OPENED: Text(
+        "the window is open again, and what the closed one refused goes along; attempt {attempt}",
+        "窗口重新打开，先前因窗口关闭未被接收的数据随之再发；第 {attempt} 次发送",
+    ),
     why.FAST_RETRANSMIT: Text(
         "it does not wait for the timer, for the ACKs say that {peer} lacks just this; attempt {attempt}",
         "不等计时器到期，因为重复的确认说明 {peer} 正缺这一段；第 {attempt} 次发送",

@@ -1,0 +1,1 @@
+"""Tests of synfin.trace and synfin.words."""

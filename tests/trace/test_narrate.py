@@ -1,0 +1,365 @@
+"""What is said about an event: the reason, as exactly as what went before allows."""
+
+import pytest
+
+from synfin.engine import segment as why
+from synfin.engine.errors import DropReason
+from synfin.engine.segment import ACK, FIN, PSH, REASON_NAMES, RST, SYN, Outgoing
+from synfin.engine.state import TRANSITIONS, State, Trigger
+from synfin.trace import phrases
+from synfin.trace.events import CongestionChanged, StateChanged, TraceEvent
+from synfin.trace.narrate import Sentence, narrate_all, say_fact
+from synfin.trace.phrases import Duration
+from synfin.wire.packet import build_packet
+from tests.trace.hand import (
+    CONNECTION,
+    MS,
+    SECOND,
+    Hand,
+    X,
+    Y,
+    ack,
+    data,
+    fin,
+    four_way_close,
+    handshake,
+    request,
+    syn,
+    syn_ack,
+)
+
+
+def last(hand: Hand, lang: str = "en", *, absolute: bool = False) -> str:
+    """The latest sentence."""
+    said = [sentence for sentence in narrate_all(hand.trace.events, absolute=absolute) if sentence is not None]
+    return said[-1].say(lang)
+
+
+def opened() -> Hand:
+    hand = Hand()
+    handshake(hand)
+    return hand
+
+
+def closing() -> Hand:
+    """The client has sent its FIN, the server has it."""
+    hand = opened()
+    hand.move(100, "client", Trigger.CLOSE)
+    hand.arrive(110, "server", hand.send(100, "client", fin(X + 1, Y + 1)))
+    hand.move(110, "server", Trigger.FIN)
+    return hand
+
+
+def test_a_syn_asks_to_open_and_takes_a_number() -> None:
+    hand = Hand()
+    hand.send(0, "client", syn())
+    assert last(hand) == (
+        "client sends SYN, seq 0: it asks server to open and says where its numbers begin; a SYN takes one sequence number."
+    )
+    assert last(hand, "zh") == "client 发出 SYN，序号 0：请求 server 建立连接，并告知自己的初始序号；SYN 占用一个序号。"
+
+
+def test_absolute_numbers_are_said_when_asked_for() -> None:
+    hand = opened()
+    hand.send(40, "client", data(X + 1, Y + 1, b"hello"))
+    assert last(hand, absolute=True) == (
+        "client sends PSH,ACK, seq 1234568, ack 7654322, 5 bytes: new data; the ACK of all of it will be 1234573."
+    )
+
+
+def test_absolute_numbers_wrap() -> None:
+    hand = Hand()
+    hand.send(0, "client", data(0xFFFF_FFFE, 5, b"hello"))
+    assert last(hand, absolute=True).endswith("will be 3.")
+
+
+def test_one_byte_is_not_bytes() -> None:
+    hand = opened()
+    hand.send(40, "client", data(X + 1, Y + 1, b"!"))
+    assert last(hand) == "client sends PSH,ACK, seq 1, ack 1, 1 byte: new data; the ACK of all of it will be 2."
+
+
+def test_a_retransmission_counts_its_attempts() -> None:
+    hand = opened()
+    hand.send(40, "client", data(X + 1, Y + 1, b"hello"))
+    hand.send(240, "client", data(X + 1, Y + 1, b"hello", why.RETRANSMIT_TIMEOUT))
+    hand.send(640, "client", data(X + 1, Y + 1, b"hello", why.RETRANSMIT_TIMEOUT))
+    assert last(hand) == (
+        "client sends PSH,ACK again, seq 1, ack 1, 5 bytes: no ACK came before the retransmission timer ran out; attempt 3."
+    )
+
+
+def test_data_on_the_third_segment_is_told_as_that() -> None:
+    hand = Hand()
+    hand.send(0, "client", syn())
+    hand.send(10, "server", syn_ack())
+    hand.send(20, "client", data(X + 1, Y + 1, b"hello"))
+    assert "the third segment, which already carries data" in last(hand)
+    hand.send(21, "client", data(X + 6, Y + 1, b"hello"))
+    assert "third" not in last(hand)
+
+
+def test_a_simultaneous_open_answers_with_its_own_syn_again() -> None:
+    hand = Hand()
+    hand.send(0, "client", syn())
+    hand.send(10, "client", syn_ack(X, Y + 1))
+    assert "both opened at once" in last(hand)
+
+
+def test_the_ack_of_a_fin_says_what_stays_open() -> None:
+    hand = closing()
+    hand.send(110, "server", ack(Y + 1, X + 2, why.ACK_OF_FIN))
+    assert last(hand) == (
+        "server sends ACK, seq 1, ack 2: it acknowledges the FIN of client, which ends only that direction;"
+        " its own stays open."
+    )
+
+
+def test_a_fin_that_also_acknowledges_the_first_one_makes_three_segments() -> None:
+    hand = closing()
+    hand.send(110, "server", fin(Y + 1, X + 2))
+    assert "in the same segment the ACK of the FIN of client" in last(hand)
+
+
+def test_a_fin_after_the_ack_finishes_the_other_direction() -> None:
+    hand = closing()
+    hand.send(110, "server", ack(Y + 1, X + 2, why.ACK_OF_FIN))
+    hand.send(150, "server", fin(Y + 1, X + 2))
+    assert "finishes the other direction" in last(hand)
+
+
+def test_data_after_the_peers_fin_is_half_closed() -> None:
+    hand = closing()
+    hand.send(110, "server", ack(Y + 1, X + 2, why.ACK_OF_FIN))
+    hand.send(150, "server", data(Y + 1, X + 2, b"late"))
+    assert "new data although client has finished; half-closed" in last(hand)
+
+
+def test_the_last_ack_is_called_that_in_time_wait_only() -> None:
+    hand = opened()
+    request(hand)
+    four_way_close(hand)
+    told = [s.say("en") for s in narrate_all(hand.trace.events) if s is not None]
+    assert len([text for text in told if "the last ACK, for the FIN of server took one sequence number" in text]) == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "meaning"),
+    [
+        (syn(), "server stays in LISTEN and knows nothing of it."),
+        (ack(X + 1, Y + 1, why.ACK_OF_SYN_ACK), "server stays in SYN-RECEIVED and does not know yet that it is heard."),
+        (data(X + 1, Y + 1, b"x"), "client keeps the bytes until they are acknowledged."),
+        (fin(X + 1, Y + 1), "does not know that client has finished."),
+        (ack(X + 1, Y + 1), "a later ACK will say as much."),
+        (Outgoing(X + 1, 0, RST, 0, why.RESET_ABORT), "still believes in the connection."),
+    ],
+)
+def test_a_loss_says_what_the_peer_does_not_know(out: Outgoing, meaning: str) -> None:
+    hand = Hand()
+    hand.move(0, "server", Trigger.PASSIVE_OPEN, listener=True)
+    first = hand.send(0, "client", syn())
+    if out.reason == why.SYN_OPEN:
+        hand.lose(0, first)
+    else:
+        hand.arrive(10, "server", first)
+        hand.move(10, "server", Trigger.SYN)
+        if out.reason != why.ACK_OF_SYN_ACK:
+            hand.move(30, "server", Trigger.ACK_OF_SYN)
+        hand.lose(45, hand.send(40, "client", out))
+    assert last(hand).endswith(meaning)
+    assert "(random loss)" in last(hand)
+    assert "（随机丢失）" in last(hand, "zh")
+
+
+def test_an_unknown_cause_is_said_as_it_is() -> None:
+    hand = opened()
+    hand.lose(45, hand.send(40, "client", fin(X + 1, Y + 1)), "eaten by a dog")
+    assert "(eaten by a dog)" in last(hand)
+    assert "（eaten by a dog）" in last(hand, "zh")
+
+
+def test_an_injected_packet_is_not_put_into_its_senders_mouth() -> None:
+    hand = Hand()
+    hand.trace.sent(0, "client", "server", 1, build_packet(hand.key("client"), syn(X - 10), identification=1), None)
+    assert last(hand) == (
+        f"A SYN with the address of client, seq {X - 10}, turns up in the network:"
+        " it is old or forged, client did not send it now."
+    )
+
+
+def test_a_late_arrival_says_how_late_and_how_many_overtook_it() -> None:
+    hand = opened()
+    slow = hand.send(40, "client", data(X + 1, Y + 1, b"one"))
+    for at in (41, 42):
+        hand.arrive(at + 10, "server", hand.send(at, "client", data(X + 4, Y + 1, b"two")))
+    hand.arrive(60, "server", slow)
+    assert last(hand) == "The PSH,ACK of client, seq 1, reaches server only now, after 20 ms, overtaken by 2 sent later."
+
+
+def test_what_arrives_in_order_needs_no_words_of_its_own() -> None:
+    hand = Hand()
+    hand.arrive(10, "server", hand.send(0, "client", syn()))
+    assert [sentence is None for sentence in narrate_all(hand.trace.events)] == [False, True]
+
+
+def test_copies_and_damage_are_told() -> None:
+    hand = opened()
+    number = hand.send(40, "client", data(X + 1, Y + 1, b"one"))
+    sent = hand.trace.packets()[number].data
+    hand.trace.duplicated(40 * MS, "client", "server", number, sent, 77)
+    assert last(hand) == "The network makes a second copy of the PSH,ACK of client, seq 1."
+    hand.trace.corrupted(40 * MS, "client", "server", number, b"\xff" + sent[1:], (0, 3))
+    assert last(hand) == "The network turns 2 bit(s) in the PSH,ACK of client, seq 1: bit 0, 3."
+
+
+def test_a_drop_says_what_was_dropped_and_why() -> None:
+    hand = opened()
+    hand.arrive(50, "server", hand.send(40, "client", data(X - 9, Y + 1, b"old")))
+    hand.watch["server"].dropped(50 * MS, hand.key("server"), DropReason.DUPLICATE, None)
+    assert last(hand) == "server does not take the PSH,ACK with seq -9 (duplicate)."
+    hand.watch["server"].dropped(70 * MS, b"", DropReason.TRUNCATED, None)
+    assert last(hand) == "server drops a packet (truncated)."
+    assert last(hand, "zh") == "server 丢弃一个分组（被截短）。"
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "result", "began", "error", "said"),
+    [
+        ("listen", "16", "", 60, 0, "listen(16)."),
+        ("send", "b'x'", "1", 60, 0, "send(b'x') and returns 1."),
+        ("connect", "10.0.0.2:80", "", 40, 0, "connect(10.0.0.2:80), which blocks for 20 ms and succeeds."),
+        ("recv", "10", "", 10, 104, "recv(10), which blocks for 50 ms and fails with ECONNRESET."),
+        ("recv", "10", "0", 60, 0, "recv(10) and returns 0: the stream has ended, the peer sends nothing more."),
+        ("send", "{}", "2", 60, 0, "send({}) and returns 2."),
+    ],
+)
+def test_a_call_is_told_with_its_wait_and_result(
+    call: str, arguments: str, result: str, began: float, error: int, said: str
+) -> None:
+    hand = Hand()
+    hand.call(60, "server", call, arguments, result, began, error)
+    assert last(hand) == f"server's application calls {said}"
+
+
+@pytest.mark.parametrize(
+    ("timer", "detail", "said"),
+    [
+        ("retransmission", str(400 * MS), "The timer of client runs out: retransmission; the next wait is 400 ms."),
+        ("persist", "", "The timer of client runs out: persist."),
+        ("user timeout", "enough", "The timer of client runs out: user timeout (enough)."),
+    ],
+)
+def test_a_timer_that_acts_says_which_and_what_comes_next(timer: str, detail: str, said: str) -> None:
+    hand = opened()
+    hand.watch["client"].timer_fired(50 * MS, hand.key("client"), timer, detail)
+    assert last(hand) == said
+
+
+@pytest.mark.parametrize("timer", ["delayed ACK", "2MSL"])
+def test_a_timer_whose_effect_is_told_anyway_is_left_out(timer: str) -> None:
+    hand = Hand()
+    hand.watch["client"].timer_fired(50 * MS, hand.key("client"), timer, "")
+    assert narrate_all(hand.trace.events) == [None]
+
+
+def test_a_timer_that_begins_says_how_long() -> None:
+    hand = opened()
+    for timer, said in (
+        ("2MSL", "client starts its 2MSL timer: 120 s in TIME-WAIT."),
+        ("persist", "client starts its persist timer: server has no room, so it will ask in 120 s."),
+        ("egg", "client starts a timer (egg): 120 s."),
+    ):
+        hand.watch["client"].timer_started(MS, hand.key("client"), timer, MS + 120 * SECOND)
+        assert last(hand) == said
+
+
+def test_faults_are_told() -> None:
+    hand = Hand()
+    for what, said in (
+        ("link cut", "The link client-server is cut."),
+        ("host crashed", "client-server crashes and forgets everything, without a word to anybody."),
+        ("host painted", "host painted: client-server."),
+    ):
+        hand.trace.fault(0, what, "client-server")
+        assert last(hand) == said
+
+
+def test_after_a_crash_the_peer_is_in_closed() -> None:
+    hand = opened()
+    hand.trace.fault(100 * MS, "host crashed", "server")
+    hand.lose(110, hand.send(100, "client", data(X + 1, Y + 1, b"x")), "host down")
+    assert "server stays in CLOSED" in last(hand)
+
+
+def test_congestion_control_says_its_windows_and_no_threshold_that_was_never_set() -> None:
+    def said(ssthresh: int) -> str:
+        sentence = narrate_all([CongestionChanged(0, "client", CONNECTION, "timeout", 1460, ssthresh)])[0]
+        assert sentence is not None
+        return sentence.say("en")
+
+    assert said(2920) == "Congestion control of client: timeout; cwnd 1460 bytes, ssthresh 2920 bytes."
+    assert said((1 << 31) - 1) == "Congestion control of client: timeout; cwnd 1460 bytes."
+
+
+def sentences_of_every_move() -> list[Sentence]:
+    events: list[TraceEvent] = [
+        StateChanged(0, "client", CONNECTION, old, trigger, new) for (old, trigger), new in TRANSITIONS.items()
+    ]
+    return [sentence for sentence in narrate_all(events) if sentence is not None]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_move_of_the_table_is_told_with_both_states_and_its_trigger(lang: str) -> None:
+    sentences = sentences_of_every_move()
+    assert len(sentences) == len(TRANSITIONS)
+    for sentence, ((old, trigger), new) in zip(sentences, TRANSITIONS.items(), strict=True):
+        said = sentence.say(lang)
+        assert f"{old} -> {new}" in said
+        assert phrases.TRIGGERS[trigger].say(lang) in said
+
+
+def test_every_reason_state_trigger_and_drop_has_its_phrase() -> None:
+    assert sorted(phrases.REASONS) == list(range(len(REASON_NAMES)))
+    assert list(phrases.TRIGGERS) == list(Trigger)
+    assert list(phrases.DROPS) == list(DropReason)
+    assert sorted(state.name for state in phrases.ENTERED) == sorted(state.name for state in State)
+
+
+def test_the_english_words_for_triggers_and_drops_are_the_engines_own() -> None:
+    assert [text.en for text in phrases.TRIGGERS.values()] == [str(trigger) for trigger in Trigger]
+    assert [text.en for text in phrases.DROPS.values()] == [str(reason) for reason in DropReason]
+
+
+@pytest.mark.parametrize("reason", range(len(REASON_NAMES)))
+def test_every_reason_is_told_in_both_languages_without_a_gap(reason: int) -> None:
+    hand = opened()
+    hand.send(40, "client", Outgoing(X + 1, Y + 1, ACK | PSH | FIN | SYN, 5, reason, b"xy"))
+    for lang in ("en", "zh"):
+        said = last(hand, lang)
+        assert "{" not in said
+        assert "client" in said
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "said"),
+    [
+        (0, "0 ms"),
+        (1, "1 ns"),
+        (250_000, "250 us"),
+        (20_000_000, "20 ms"),
+        (1_030_000_000, "1.03 s"),
+        (120_000_000_000, "120 s"),
+        (999_999_999, "999.999999 ms"),
+        (1_000_000_001, "1.000000001 s"),
+    ],
+)
+def test_a_duration_keeps_every_digit(nanoseconds: int, said: str) -> None:
+    assert say_fact(Duration(nanoseconds), "en") == said
+
+
+def test_a_packet_that_nobody_can_read_is_passed_over() -> None:
+    hand = Hand()
+    hand.trace.sent(0, "client", "server", 1, b"nonsense", None)
+    hand.trace.delivered(1, "server", "client", 1, b"nonsense")
+    hand.trace.lost(1, "client", "server", 1, b"nonsense", "loss")
+    assert narrate_all(hand.trace.events) == [None, None, None]

@@ -58,16 +58,32 @@ class Machine:
         """A name on PATH whose program is not there, as pyenv leaves for versions that are not selected."""
         self.program(name, SHIM.format(name=name))
 
-    def python(self, name: str, minor: int, *, ensurepip: int = 0, venv: int = 0, pip: str = "exit 0") -> None:
-        """A Python 3.`minor`; `ensurepip` and `venv` are exit statuses, `pip` is what the one in .venv does."""
+    def python(
+        self, name: str, minor: int, *, ensurepip: int = 0, venv: int = 0, pip: str = "exit 0", synfin: str = "echo drawn"
+    ) -> None:
+        """A Python 3.`minor`; `ensurepip` and `venv` are exit statuses, `pip` and `synfin` what those in .venv do."""
         facts = {"number": 3000 + minor, "version": f"3.{minor}", "ensurepip": ensurepip, "venv": venv, "pip": pip}
         self.program(name, FAKE_PYTHON.format(**facts))
-        self.program(f"{name}.synfin", "#!/bin/sh\necho drawn\n")
+        self.program(f"{name}.synfin", f"#!/bin/sh\n{synfin}\n")
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["make", *arguments], cwd=self.checkout, env=self.environment, check=False, capture_output=True, text=True
         )
+
+    def interrupted(self) -> tuple[int, str]:
+        """Exit status and stderr of a `make demo` that gets a Ctrl-C once something has written the file `started`."""
+        process = subprocess.Popen(
+            ["make", "demo"],
+            cwd=self.checkout, env=self.environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        for _ in range(200):
+            if (self.checkout / "started").exists():
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+        return process.returncode, said
 
     def told(self, result: subprocess.CompletedProcess[str]) -> list[str]:
         """What was said on stderr, apart from make's own last line."""
@@ -175,19 +191,26 @@ def test_the_second_run_makes_nothing_until_pyproject_changes(machine: Machine) 
 
 def test_ctrl_c_during_the_set_up_leaves_no_half_made_venv(machine: Machine) -> None:
     machine.python("python3.11", 11, pip="echo > started; exec sleep 20")
-    process = subprocess.Popen(
-        ["make", "demo"],
-        cwd=machine.checkout, env=machine.environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    for _ in range(200):
-        if (machine.checkout / "started").exists():
-            break
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=10)
-    assert process.returncode == -signal.SIGINT
+    status, said = machine.interrupted()
+    assert status == -signal.SIGINT
     assert "Traceback" not in said
     assert not machine.has_venv
+
+
+def test_ctrl_c_during_the_demo_is_quiet(machine: Machine) -> None:
+    machine.python("python3.11", 11, synfin="trap 'exit 130' INT; echo > started; sleep 20")
+    machine.make(".venv/.demo")
+    assert machine.interrupted() == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize(("status", "made", "lines"), [(141, 0, 0), (2, 2, 1)])
+def test_make_is_quiet_about_a_reader_that_goes_and_not_about_failures(
+    machine: Machine, status: int, made: int, lines: int
+) -> None:
+    machine.python("python3.11", 11, synfin=f"exit {status}")
+    machine.make(".venv/.demo")
+    result = machine.make("demo")
+    assert (result.returncode, len(result.stderr.splitlines())) == (made, lines)
 
 
 @pytest.fixture(scope="module")

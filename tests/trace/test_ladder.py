@@ -4,7 +4,8 @@ import pytest
 
 from synfin.engine import segment as why
 from synfin.engine.state import State, Trigger
-from synfin.trace.ladder import LEFT, RIGHT, Ladder, MarkKind, Part, build_ladder
+from synfin.trace.ladder import build_ladder
+from synfin.trace.ladder_model import LEFT, RIGHT, Ladder, MarkKind, Part
 from synfin.trace.recorder import Trace
 from tests.trace.hand import CONNECTION, MS, SECOND, Hand, X, Y, ack, data, four_way_close, handshake, request, syn
 

@@ -6,10 +6,7 @@ other; where segments cross or overtake each other it is two rows, one a side.
 """
 
 import errno
-from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from synfin.engine.segment import ACK, SYN, URG, flag_names
@@ -31,141 +28,15 @@ from synfin.trace.events import (
     TraceEvent,
     endpoint_name,
 )
+from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Lane, Mark, MarkKind, Part, Row, Step
+from synfin.trace.ladder_order import Item, call_places, weave
 from synfin.trace.narrate import SILENT_TIMERS, Context, Sentence, known, narrate
 from synfin.trace.phrases import CAUSES, DROPS, FAULTS_SHORT, TIMERS, TIMERS_SHORT, Duration
 from synfin.trace.recorder import Trace
 from synfin.words import Text
 
-LEFT: Final = 0
-RIGHT: Final = 1
 LONGEST_ARGUMENT: Final = 28  # an IPv6 address and port, as a call's narrow column shows it
 LONGEST_DATA: Final = 10
-
-
-class Part(Enum):
-    """Which part of its arrow a row shows."""
-
-    WHOLE = "whole"
-    DEPARTURE = "departure"
-    ARRIVAL = "arrival"
-
-
-class MarkKind(Enum):
-    """What a mark on one lifeline is."""
-
-    CALL = "call"
-    RETURN = "return"
-    STATE = "state"
-    TIMER = "timer"
-    WAIT = "wait"  # a span that begins here: TIME-WAIT's 2MSL, a persist interval
-    DROP = "drop"
-    FAULT = "fault"
-
-
-@dataclass(slots=True)
-class Arrow:
-    """One packet on its way. `sender` is LEFT or RIGHT; `arrives` is None for a lost one; times in nanoseconds.
-
-    `seq` and `ack` (None without ACK flag) are as the ladder was asked for them, `window` in bytes. `before` is the
-    sender's state as the arrow departs, `after` the receiver's when it has processed it.
-    """
-
-    sender: int
-    packet: int
-    departs: int
-    arrives: int | None
-    flags: str
-    seq: int
-    ack: int | None
-    window: int
-    length: int
-    options: tuple[str, ...]
-    retransmission: bool
-    injected: bool
-    copy: bool = False
-    corrupted: bool = False
-    lost: Text | None = None
-    dropped: Text | None = None
-    before: State = State.CLOSED
-    after: State = State.CLOSED
-
-
-@dataclass(slots=True)
-class Mark:
-    """Something on one lifeline, or across both when `side` is None. `until` ends a span (WAIT) or a call; `state` is
-    the side's from here on; `down` the side whose host crashes here, `up` the one whose host starts again. A line break
-    in `text` is a good place to break it."""
-
-    kind: MarkKind
-    side: int | None
-    time: int
-    text: Text
-    state: State = State.CLOSED
-    until: int | None = None
-    failed: bool = False
-    down: int | None = None
-    up: int | None = None
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the ladder: an arrow, or part of it, or marks that belong together. `step` 0: none of its own."""
-
-    time: int
-    arrow: Arrow | None = None
-    part: Part = Part.WHOLE
-    marks: list[Mark] = field(default_factory=list)
-    step: int = 0
-
-
-@dataclass(slots=True)
-class Step:
-    """What is said about one row."""
-
-    number: int
-    time: int
-    sentences: list[Sentence]
-
-    def say(self, lang: str) -> str:
-        """The step's sentences in `lang`, one after the other."""
-        return ("" if lang == "zh" else " ").join(sentence.say(lang) for sentence in self.sentences)
-
-
-@dataclass(slots=True)
-class Lane:
-    """One lifeline: its host, its end of the connection, the state it begins in and every later one with its time."""
-
-    host: str
-    end: str
-    begins: State
-    states: list[tuple[int, State]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Ladder:
-    """The whole picture; times in nanoseconds."""
-
-    lanes: tuple[Lane, Lane]
-    rows: list[Row]
-    steps: list[Step]
-    absolute: bool
-
-    @property
-    def arrows(self) -> list[Arrow]:
-        """Each arrow once, in the order of the rows."""
-        return [row.arrow for row in self.rows if row.arrow is not None and row.part is not Part.ARRIVAL]
-
-
-@dataclass(slots=True)
-class _Item:
-    """A row in the making, as one side sees it: `place` is its place among the events, `events` what is told with it."""
-
-    place: tuple[int, int]
-    time: int
-    mark: Mark | None = None
-    arrow: Arrow | None = None
-    part: Part = Part.WHOLE
-    events: list[int] = field(default_factory=list)
 
 
 def build_ladder(trace: Trace, connections: Sequence[str] | None = None, *, absolute: bool = False) -> Ladder:
@@ -182,9 +53,9 @@ class _Builder:
         self.absolute = absolute
         self.hosts, self.ends, self.names = _lifelines(trace, connections)
         self.context = Context(trace.events, absolute=absolute)
-        self.sides: tuple[list[_Item], list[_Item]] = ([], [])
-        self.departures: dict[int, _Item] = {}
-        self.arrivals: dict[int, _Item] = {}
+        self.sides: tuple[list[Item], list[Item]] = ([], [])
+        self.departures: dict[int, Item] = {}
+        self.arrivals: dict[int, Item] = {}
         self.copies: dict[int, int] = {}
         self.said: dict[int, Sentence] = {}
         self.lanes = (self._lane(LEFT), self._lane(RIGHT))
@@ -194,7 +65,7 @@ class _Builder:
 
     def build(self) -> Ladder:
         events = self.trace.events
-        self.calls = _call_places(events)
+        self.calls = call_places(events)
         for index, event in enumerate(events):
             sentence = narrate(event, self.context)
             if sentence is not None:
@@ -205,7 +76,7 @@ class _Builder:
         for side in (LEFT, RIGHT):
             self._show_waiting(side)
             self.sides[side].sort(key=lambda item: item.place)
-        rows, told = _weave(self.sides)
+        rows, told = weave(self.sides)
         return Ladder(self.lanes, rows, self._steps(rows, told), self.absolute)
 
     def _lane(self, side: int) -> Lane:
@@ -280,7 +151,7 @@ class _Builder:
             arrow = self._arrow(event, side)
         except ValueError:  # ParseError: nothing that a ladder could show
             return
-        item = _Item((index, 0), event.time, arrow=arrow, part=Part.DEPARTURE, events=[index])
+        item = Item((index, 0), event.time, arrow=arrow, part=Part.DEPARTURE, events=[index])
         if event.reason != INJECTED:
             shown = [i for i in self.waiting[side] if self.trace.events[i].time == event.time]
             self.waiting[side] = [i for i in self.waiting[side] if i not in shown]
@@ -330,11 +201,11 @@ class _Builder:
         arrow = item.arrow
         arrow.arrives = event.time
         arrow.after = self.current[side]
-        arrival = _Item((index, 0), event.time, arrow=arrow, part=Part.ARRIVAL, events=[index])
+        arrival = Item((index, 0), event.time, arrow=arrow, part=Part.ARRIVAL, events=[index])
         self.arrivals[event.packet] = arrival
         self.sides[side].append(arrival)
 
-    def _copy(self, event: SegmentDelivered) -> _Item | None:
+    def _copy(self, event: SegmentDelivered) -> Item | None:
         """The network's copy of a packet: an arrow of its own, from the same departure."""
         original = self.departures.get(self.copies[event.packet])
         if original is None or original.arrow is None:
@@ -345,7 +216,7 @@ class _Builder:
             a.retransmission, a.injected, copy=True, before=a.before,
         )  # fmt: skip
         place = (original.place[0], original.place[1] + 1 + len(self.copies))
-        item = _Item(place, original.time, arrow=arrow, part=Part.DEPARTURE)
+        item = Item(place, original.time, arrow=arrow, part=Part.DEPARTURE)
         self.departures[event.packet] = item
         self.sides[a.sender].append(item)
         return item
@@ -374,7 +245,7 @@ class _Builder:
             assert isinstance(event, StateChanged)
             name = str(event.new)
             mark = Mark(MarkKind.STATE, side, event.time, Text(name, name), state=event.new)
-            self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+            self.sides[side].append(Item((index, 0), event.time, mark=mark, events=[index]))
         self.waiting[side] = []
 
     def _take_timer(self, index: int, event: TimerStarted | TimerFired) -> None:
@@ -391,7 +262,7 @@ class _Builder:
             text = TIMERS_SHORT.get(event.timer, name)
             mark = Mark(MarkKind.TIMER, side, event.time, text, state=self.current[side])
         self._show_waiting_unless_next(side, event.time)
-        self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+        self.sides[side].append(Item((index, 0), event.time, mark=mark, events=[index]))
 
     def _show_waiting_unless_next(self, side: int, time: int) -> None:
         late = [i for i in self.waiting[side] if self.trace.events[i].time != time]
@@ -409,7 +280,7 @@ class _Builder:
             arrival.events.append(index)
         elif side is not None:
             mark = Mark(MarkKind.DROP, side, event.time, text, state=self.current[side])
-            self.sides[side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+            self.sides[side].append(Item((index, 0), event.time, mark=mark, events=[index]))
 
     def _take_fault(self, index: int, event: Fault) -> None:
         side = self._side(event.host or event.subject)
@@ -424,7 +295,7 @@ class _Builder:
         mark.up = side if event.what == "host restarted" else None
         for lane in (LEFT, RIGHT):
             self._show_waiting(lane)
-        self.sides[LEFT if side is None else side].append(_Item((index, 0), event.time, mark=mark, events=[index]))
+        self.sides[LEFT if side is None else side].append(Item((index, 0), event.time, mark=mark, events=[index]))
 
     def _take_calls(self, index: int) -> None:
         """The calls that began just before the event numbered `index`."""
@@ -440,7 +311,7 @@ class _Builder:
             )  # fmt: skip
             place = (index, -len(self.calls[index]) + order)
             self._show_waiting_unless_next(side, event.started)
-            self.sides[side].append(_Item(place, event.started, mark=begun, events=[number]))
+            self.sides[side].append(Item(place, event.started, mark=begun, events=[number]))
             if event.blocked:
                 waited = Duration(event.blocked)
                 text = Text(
@@ -448,7 +319,7 @@ class _Builder:
                     f"{event.call} = {result}\n({waited.say('zh')})",
                 )
                 mark = Mark(MarkKind.RETURN, side, event.time, text, self.current[side], failed=failed)
-                self.sides[side].append(_Item((number, 0), event.time, mark=mark))
+                self.sides[side].append(Item((number, 0), event.time, mark=mark))
 
     # Steps
 
@@ -501,96 +372,3 @@ def _between(trace: Trace, pair: tuple[str, str]) -> tuple[str, ...]:
         if isinstance(event, SegmentSent) and event.connection and {event.host, event.peer} == set(pair)
     ]
     return tuple(dict.fromkeys(names))
-
-
-def _call_places(events: Sequence[TraceEvent]) -> dict[int, list[tuple[int, Called]]]:
-    """Where each call began: before which event; as (index, call) pairs by that event's index."""
-    places: dict[int, list[tuple[int, Called]]] = {}
-    previous: dict[str, int] = {}  # host -> the place just after its latest returned call
-    times = [event.time for event in events]
-    for index, event in enumerate(events):
-        if not isinstance(event, Called):
-            continue
-        place = index
-        if event.blocked:
-            place = bisect_left(times, event.started)
-            before = previous.get(event.host, 0)
-            if before and times[before - 1] <= event.started:
-                place = max(place, before)
-        else:
-            while place and _follows_from(events[place - 1], event):
-                place -= 1
-        places.setdefault(place, []).append((index, event))
-        previous[event.host] = index + 1
-    return places
-
-
-def _follows_from(event: TraceEvent, call: Called) -> bool:
-    """Whether `event`, told just before a call returned at once, is what the call did."""
-    if event.host != call.host or event.time != call.time:
-        return False
-    if isinstance(event, StateChanged):
-        return event.packet < 0
-    return isinstance(event, PacketEvent) and not isinstance(event, SegmentDelivered)
-
-
-def _weave(sides: tuple[list[_Item], list[_Item]]) -> tuple[list[Row], list[list[int]]]:
-    """One order of rows out of two, each kept; arrows that cross become two rows. Also the events told with each row."""
-    rows: list[Row] = []
-    told: list[list[int]] = []
-    at = [0, 0]
-    split: set[int] = set()  # packets; only membership is asked
-    while at[0] < len(sides[0]) or at[1] < len(sides[1]):
-        heads = [sides[s][at[s]] if at[s] < len(sides[s]) else None for s in (LEFT, RIGHT)]
-        free = [s for s in (LEFT, RIGHT) if (head := heads[s]) is not None and _free(head, split)]
-        if free:
-            side = min(free, key=lambda s: _when(heads[s]))
-            head = heads[side]
-            assert head is not None
-            at[side] += 1
-            _add(rows, told, head, head.part if head.arrow is None or head.arrow.packet in split else Part.WHOLE)
-            continue
-        first, second = heads
-        if first is not None and second is not None and first.arrow is second.arrow:
-            departure, arrival = (first, second) if first.part is Part.DEPARTURE else (second, first)
-            _add(rows, told, departure, Part.WHOLE)
-            told[-1].extend(arrival.events)
-            at = [at[0] + 1, at[1] + 1]
-            continue
-        cut = min((h for h in heads if h is not None and h.part is Part.DEPARTURE), key=_when)
-        assert cut.arrow is not None
-        split.add(cut.arrow.packet)
-    return rows, told
-
-
-def _free(item: _Item, split: set[int]) -> bool:
-    """Whether the row depends on its own side alone."""
-    arrow = item.arrow
-    return arrow is None or arrow.arrives is None or arrow.packet in split
-
-
-def _when(item: _Item | None) -> tuple[int, tuple[int, int]]:
-    assert item is not None
-    return item.time, item.place
-
-
-def _add(rows: list[Row], told: list[list[int]], item: _Item, part: Part) -> None:
-    mark = item.mark
-    if mark is not None and rows and _belongs(rows[-1], mark):
-        rows[-1].marks.append(mark)
-        told[-1].extend(item.events)
-        return
-    row = Row(item.time, item.arrow, part)
-    if mark is not None:
-        row.marks.append(mark)
-    rows.append(row)
-    told.append(list(item.events))
-
-
-def _belongs(row: Row, mark: Mark) -> bool:
-    """Whether a mark joins the row before it: the same side, the same time, one call after the other."""
-    if row.arrow is not None or row.time != mark.time or not row.marks:
-        return False
-    last = row.marks[-1]
-    together = (MarkKind.CALL, MarkKind.RETURN, MarkKind.STATE)
-    return last.side == mark.side and last.kind in together and mark.kind in together

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from synfin.engine.state import State
-from synfin.trace.ladder import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind, Part, Row
+from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind, Part, Row
 
 FLIGHT: Final = 54.0  # how far an arrow of the usual flight time falls, pixels
 GAP: Final = 66.0  # a wait, however long

@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 
 from synfin.engine.state import State
 from synfin.trace import svg
-from synfin.trace.ladder import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind
 from synfin.trace.ladder_layout import LINE, Layout, Place, Shaft, Span, lay_out
+from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind
 from synfin.trace.phrases import Duration
 from synfin.words import Text
 

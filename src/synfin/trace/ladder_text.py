@@ -14,7 +14,7 @@ from typing import Final
 
 from synfin.engine.state import State
 from synfin.trace.cells import cut, left, paint, right, width, wrap
-from synfin.trace.ladder import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind, Part, Row
+from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind, Part, Row
 from synfin.words import Text
 
 WIDTH: Final = 80

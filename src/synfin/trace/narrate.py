@@ -82,11 +82,12 @@ class _Half:
 class _Way:
     """The packets of one connection in one direction, in the order of sending."""
 
-    __slots__ = ("arrived", "order")
+    __slots__ = ("arrived", "latest", "order")
 
     def __init__(self) -> None:
         self.order: dict[int, int] = {}  # packet -> place
         self.arrived: list[int] = []  # places, in the order of arrival
+        self.latest = -1  # the last place among them
 
 
 class Context:
@@ -198,7 +199,9 @@ class Context:
         if sent is None or not _readable(sent):
             return
         way = self.way(sent.host, sent.connection)
-        way.arrived.append(way.order.get(sent.packet, 0))
+        place = way.order.get(sent.packet, 0)
+        way.arrived.append(place)
+        way.latest = max(way.latest, place)
         segment = sent.segment
         if segment.flags & FIN:
             self.half(event.host, event.connection).peer_fin = (segment.seq + segment.length) & MASK
@@ -329,9 +332,9 @@ def _delivered(event: TraceEvent, context: Context) -> Sentence | None:
         return None
     way = context.way(sent.host, sent.connection)
     place = way.order.get(sent.packet, -1)
-    overtaken = sum(1 for other in way.arrived if other > place)
-    if not overtaken or place in way.arrived:
+    if way.latest <= place or place in way.arrived:
         return None
+    overtaken = sum(1 for other in way.arrived if other > place)
     facts: dict[str, Fact] = {
         "who": sent.host,
         "peer": event.host,

@@ -147,6 +147,10 @@ REASONS: Final[dict[int, Text]] = {
         "urgent data waits behind a closed window, so it tells {peer} at once",
         "紧急数据被关闭的窗口挡住，所以立即通知 {peer}",
     ),
+    why.RETRANSMIT_OPENED: Text(
+        "the window is open again, so what the closed one refused goes once more; attempt {attempt}",
+        "窗口重新打开，先前被关闭的窗口拒收的数据再发一次；第 {attempt} 次发送",
+    ),
     why.RESET_ACCEPT_QUEUE: Text(
         "a reset, for the accept queue is full",
         "复位，全连接队列已满",

@@ -165,3 +165,14 @@ def test_bytes_arrive_whole_and_in_order_through_loss_from_numbers_about_to_wrap
             break
     assert got[a] == sent[b]
     assert got[b] == sent[a]
+
+
+def test_what_a_probe_carried_goes_again_together_with_what_was_never_sent() -> None:
+    pair = Pair(PLAIN.replace(receive_buffer=2920)).open()
+    pair.a.connection.write(bytes(4000), 0)
+    pair.until_quiet(SECOND)
+    assert pair.a.connection.sender.snd_wnd == 0
+    pair.log.clear()
+    pair.b.connection.read(5000, pair.now)
+    pair.run()
+    assert pair.log == ["B ACK seq=301 ack=3021", "A PSH,ACK seq=3021 ack=301 len=1080"]

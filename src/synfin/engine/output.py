@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 from synfin.engine.config import NEVER
 from synfin.engine.segment import (
     ACK,
-    FAST_RETRANSMIT,
     FIN,
     FIN_SENT,
     NEW_DATA,
     PSH,
+    RETRANSMISSIONS,
     RETRANSMIT_FIN,
     RETRANSMIT_HANDSHAKE,
-    RETRANSMIT_TIMEOUT,
     RST,
     SYN,
     SYN_ACK,
@@ -106,7 +105,7 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
         flags |= FIN
         if reason == NEW_DATA:
             reason = FIN_SENT
-        elif not count and reason in (RETRANSMIT_TIMEOUT, FAST_RETRANSMIT):
+        elif not count and reason in RETRANSMISSIONS:
             reason = RETRANSMIT_FIN
     segment = _segment(c, now, plan.seq, flags, reason, payload)
     if count > sender.mss:

@@ -127,9 +127,14 @@ class Receiver:
 
     def take_fin(self) -> bool:
         """Whether the peer's FIN is next; if so it is consumed: it takes one sequence number (3.4)."""
-        if self.fin_seq != self.rcv_nxt or self.fin_received:
+        if self.fin_received:
+            return False
+        if self.fin_seq != self.rcv_nxt:
+            if (self.fin_seq - self.rcv_nxt) & MASK >= HALF:  # seq inline: text came that goes past it
+                self.fin_seq = -1
             return False
         self.fin_received = True
+        self.reassembly = None
         self.rcv_nxt = (self.rcv_nxt + 1) & MASK
         if not (self.rcv_edge - self.rcv_nxt) & MASK < HALF:  # a FIN fits a closed window
             self.rcv_edge = self._goal = self.rcv_nxt

@@ -99,6 +99,7 @@ RESET_AFTER_CLOSE: Final = 18  # data arrived after close (3.6.1)
 RETRANSMIT_HANDSHAKE: Final = 19  # a SYN or SYN,ACK again
 RETRANSMIT_FIN: Final = 20  # a FIN again, nothing else outstanding
 URGENT_NOTICE: Final = 21  # urgent data waits behind a closed window: tell the peer at once (3.8.5)
+RETRANSMIT_OPENED: Final = 23  # what a closed window refused goes again, into the opened one
 RESET_ACCEPT_QUEUE: Final = 22  # accept queue full and the listener was told to refuse
 
 REASON_NAMES: Final[tuple[str, ...]] = (
@@ -106,9 +107,12 @@ REASON_NAMES: Final[tuple[str, ...]] = (
     "ACK of every second segment", "window update", "duplicate ACK", "challenge ACK", "ACK of SYN-ACK", "ACK of FIN",
     "ACK from TIME-WAIT", "RST: no connection", "RST: unacceptable ACK", "RST: abort", "RST: data after close",
     "handshake retransmission", "FIN retransmission", "urgent notification", "RST: accept queue full",
+    "retransmission into the opened window",
 )  # fmt: skip
 
-RETRANSMISSIONS: Final = frozenset((RETRANSMIT_TIMEOUT, FAST_RETRANSMIT, RETRANSMIT_HANDSHAKE, RETRANSMIT_FIN))
+RETRANSMISSIONS: Final = frozenset(
+    (RETRANSMIT_TIMEOUT, FAST_RETRANSMIT, RETRANSMIT_HANDSHAKE, RETRANSMIT_FIN, RETRANSMIT_OPENED)
+)
 
 
 class Outgoing:

@@ -17,7 +17,7 @@ from typing import Final
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.congestion import Congestion, make
 from synfin.engine.rtt import RttEstimator
-from synfin.engine.segment import FAST_RETRANSMIT, NEW_DATA, RETRANSMIT_TIMEOUT, WINDOW_PROBE
+from synfin.engine.segment import FAST_RETRANSMIT, NEW_DATA, RETRANSMIT_OPENED, RETRANSMIT_TIMEOUT, WINDOW_PROBE
 from synfin.engine.sendbuffer import SendBuffer
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.timers import Timers
@@ -69,6 +69,7 @@ class Sender:
         "recovering",
         "resend",
         "resend_end",
+        "resend_reason",
         "rtt",
         "shift",
         "snd_nxt",
@@ -118,6 +119,7 @@ class Sender:
         self.fast_due: bool = False
         self.resend: int = -1
         self.resend_end: int = 0
+        self.resend_reason: int = RETRANSMIT_TIMEOUT
         self.probing: bool = False  # the window is closed (or too small, with nothing in flight)
         self.probe_due: bool = False
         self.probe_since: int = NEVER  # time of the oldest unanswered probe
@@ -302,6 +304,7 @@ class Sender:
         if self.snd_una != self.snd_nxt:
             self.resend = self.snd_una
             self.resend_end = self.snd_nxt
+            self.resend_reason = RETRANSMIT_OPENED
             self._start_karn()
             self.marks = deque(((self.snd_nxt, now),))
 
@@ -322,6 +325,7 @@ class Sender:
         self._remember_retransmission()
         self.resend = self.snd_una
         self.resend_end = self.snd_nxt
+        self.resend_reason = RETRANSMIT_TIMEOUT
 
     def _remember_retransmission(self) -> None:
         """What is outstanding now is one window of data for RFC 6582 (`recover`) and gives no RTT sample (Karn)."""
@@ -361,10 +365,12 @@ class Sender:
             room = min(self.congestion.cwnd, max(self.snd_wnd, 1)) - ((self.resend - self.snd_una) & MASK)
             if room <= 0:
                 return None
-            plan = self._resend_plan(self.resend, self.resend_end, RETRANSMIT_TIMEOUT)
+            plan = self._resend_plan(self.resend, self.resend_end, self.resend_reason)
             if plan.count > room and plan.count > 1:
                 plan.count = room
                 plan.fin = False
+            elif plan.count < self.mss and not self.fin_sent:
+                self._fill_up(plan, room)
             return plan
         return self._new_plan(now, timers)
 
@@ -375,6 +381,14 @@ class Sender:
         data = left - 1 if fin else left
         count = min(data, self.mss)
         return Plan(seq, count, fin and count == data, reason)
+
+    def _fill_up(self, plan: Plan, room: int) -> None:
+        """A short last segment that goes again takes along what was never sent: one segment, and no wait for Nagle."""
+        unsent = self.buffer.size - ((plan.seq - self.snd_una) & MASK) - plan.count
+        extra = min(self.mss - plan.count, unsent, room - plan.count)
+        if extra >= 0:
+            plan.count += extra
+            plan.fin = self.fin_queued and extra == unsent and room > plan.count
 
     def _probe(self, now: int, timers: Timers, max_interval: int) -> Plan | None:
         """A byte beyond the closed window, at growing intervals; the FIN where no data is left."""
@@ -459,8 +473,8 @@ class Sender:
         """`plan` has gone. Returns whether it was sent before."""
         length = plan.count + (1 if plan.fin else 0)
         end = (plan.seq + length) & MASK
-        if self.resend == plan.seq and plan.reason == RETRANSMIT_TIMEOUT:
-            self.resend = end if end != self.resend_end else -1
+        if self.resend == plan.seq and plan.reason == self.resend_reason:
+            self.resend = end if (end - self.resend_end) & MASK >= HALF else -1  # seq inline: end < resend_end
         again = (plan.seq - self.snd_nxt) & MASK >= HALF
         if (end - self.snd_nxt - 1) & MASK < HALF:  # seq inline: end > SND.NXT
             self.snd_nxt = end

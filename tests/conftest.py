@@ -60,7 +60,7 @@ def pytest_runtest_makereport(
         return report
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     broken = [need for need in required() if need in reason]
-    if broken or reason in {"Skipped: ", "Skipped: unconditional skip"}:
+    if broken or reason in {"Skipped", "Skipped: ", "Skipped: unconditional skip"}:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, but {broken or 'a reason'} is required here: {reason}"
     return report

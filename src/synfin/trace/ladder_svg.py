@@ -24,7 +24,7 @@ TIME: Final = (72.0, WIDTH - 72.0)
 TEXT_ROOM: Final = TEXT[0] - TIME[0] - 10
 MARGIN: Final = 28.0
 RADIUS: Final = 9.0
-REACH: Final = 0.74  # how far a lost segment comes
+REACH: Final = 0.82  # how far a lost segment comes
 
 TITLE: Final = Text("Ladder of a TCP connection", "TCP 连接的梯形图")
 DESCRIPTION: Final = Text(

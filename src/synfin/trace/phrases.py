@@ -379,7 +379,6 @@ DROPS: Final[dict[D, Text]] = {
     D.SYN_QUEUE_FULL: Text("SYN queue full", "半连接队列已满"),
     D.ACCEPT_QUEUE_FULL: Text("accept queue full", "全连接队列已满"),
     D.AFTER_CLOSE: Text("data after close", "关闭之后的数据"),
-    D.NO_PORT: Text("no route to the device", "没有到设备的路由"),
 }
 
 # The application.

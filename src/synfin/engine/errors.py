@@ -55,7 +55,6 @@ class DropReason(Enum):
     SYN_QUEUE_FULL = "SYN queue full"
     ACCEPT_QUEUE_FULL = "accept queue full"
     AFTER_CLOSE = "data after close"
-    NO_PORT = "no route to the device"
 
     __hash__ = object.__hash__  # as State's
 

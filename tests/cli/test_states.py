@@ -11,6 +11,7 @@ from synfin.cli.statesvg import BENDS, PLACES, drawn, svg
 from synfin.cli.statewords import WORDS
 from synfin.engine.state import FIGURE_5, TRANSITIONS, State, parse_state
 from synfin.trace.cells import width
+from synfin.trace.phrases import TRIGGERS
 
 LANGUAGES = ("en", "zh")
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -79,7 +80,7 @@ def test_the_diagram_is_one_self_contained_svg(lang: str) -> None:
     texts = [element.text for element in root.iter(TEXT)]
     assert {str(state) for state in State} <= set(texts)
     for _, trigger in drawn():
-        assert str(trigger) in texts
+        assert TRIGGERS[trigger].say(lang) in texts
     assert "href" not in svg(lang)
 
 

@@ -10,6 +10,7 @@ from synfin.cli.statesvg import svg as diagram
 from synfin.cli.statewords import (
     BEYOND,
     DIAGRAM,
+    JOIN,
     LASTS,
     LEADS_IN,
     LEADS_OUT,
@@ -23,16 +24,21 @@ from synfin.cli.statewords import (
 )
 from synfin.engine.state import BEYOND_FIGURE_5, FIGURE_5, State, Trigger, parse_state
 from synfin.trace.cells import left, width, wrap
+from synfin.trace.phrases import TRIGGERS
 
 Moves = dict[tuple[State, Trigger], State]
 
-def _grouped(moves: Moves, state: State) -> list[tuple[str, State]]:
+def _joined(triggers: list[Trigger], lang: str) -> str:
+    return JOIN.say(lang).join(TRIGGERS[trigger].say(lang) for trigger in triggers)
+
+
+def _grouped(moves: Moves, state: State, lang: str) -> list[tuple[str, State]]:
     """The moves out of `state`, those with the same end in one."""
-    ends: dict[State, list[str]] = {}
+    ends: dict[State, list[Trigger]] = {}
     for (start, trigger), end in moves.items():
         if start is state:
-            ends.setdefault(end, []).append(str(trigger))
-    return [(", ".join(triggers), end) for end, triggers in ends.items()]
+            ends.setdefault(end, []).append(trigger)
+    return [(_joined(triggers, lang), end) for end, triggers in ends.items()]
 
 
 def _arrow(label: str, mark: str, end: State) -> str:
@@ -45,22 +51,22 @@ def draw(lang: str) -> str:
     lines = [TITLE.say(lang), ""]
     for state in State:
         lines.append(str(state))
-        lines += [_arrow(label, "─", end) for label, end in _grouped(FIGURE_5, state)]
-        lines += [_arrow(label, "*", end) for label, end in _grouped(BEYOND_FIGURE_5, state)]
+        lines += [_arrow(label, "─", end) for label, end in _grouped(FIGURE_5, state, lang)]
+        lines += [_arrow(label, "*", end) for label, end in _grouped(BEYOND_FIGURE_5, state, lang)]
     return "\n".join([*lines, "", *wrap(LEGEND.say(lang), WIDTH)])
 
 
-def _inward(moves: Moves, state: State) -> list[str]:
+def _inward(moves: Moves, state: State, lang: str) -> list[str]:
     """The moves into `state`, those by the same trigger in one."""
-    starts: dict[str, list[str]] = {}
+    starts: dict[Trigger, list[str]] = {}
     for (start, trigger), end in moves.items():
         if end is state:
-            starts.setdefault(str(trigger), []).append(str(start))
-    return [f"{', '.join(names)} ── {trigger}" for trigger, names in starts.items()]
+            starts.setdefault(trigger, []).append(str(start))
+    return [f"{', '.join(names)} ── {TRIGGERS[trigger].say(lang)}" for trigger, names in starts.items()]
 
 
-def _outward(moves: Moves, state: State) -> list[str]:
-    return [f"{label} ─▶ {end}" for label, end in _grouped(moves, state)]
+def _outward(moves: Moves, state: State, lang: str) -> list[str]:
+    return [f"{label} ─▶ {end}" for label, end in _grouped(moves, state, lang)]
 
 
 def _moves(figure: list[str], beyond: list[str], room: int) -> list[str]:
@@ -86,8 +92,8 @@ def explain(state: State, lang: str) -> str:
     spellings = ", ".join(spelling for spelling in words.spellings if spelling != str(state)) or "-"
     contents = [
         wrap(words.meaning.say(lang), room),
-        _moves(_inward(FIGURE_5, state), _inward(BEYOND_FIGURE_5, state), room),
-        _moves(_outward(FIGURE_5, state), _outward(BEYOND_FIGURE_5, state), room),
+        _moves(_inward(FIGURE_5, state, lang), _inward(BEYOND_FIGURE_5, state, lang), room),
+        _moves(_outward(FIGURE_5, state, lang), _outward(BEYOND_FIGURE_5, state, lang), room),
         wrap(words.lasts.say(lang), room),
         wrap(words.pile.say(lang), room),
         wrap(spellings, room),

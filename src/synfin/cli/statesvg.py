@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from synfin.cli.statewords import BEYOND, TITLE, TO_CLOSED
 from synfin.engine.state import BEYOND_FIGURE_5, FIGURE_5, TRANSITIONS, State, Trigger
+from synfin.trace.phrases import TRIGGERS
 
 S = State
 T = Trigger
@@ -107,7 +108,7 @@ def _at(middle: tuple[int, int], side: tuple[float, float]) -> tuple[float, floa
     return middle[0] + side[0] * BOX[0] / 2, middle[1] + side[1] * BOX[1] / 2
 
 
-def _arrow(start: State, trigger: Trigger, end: State) -> str:
+def _arrow(start: State, trigger: Trigger, end: State, lang: str) -> str:
     bend = BENDS[start, trigger]
     (x1, y1), (x2, y2) = _at(_middle(start), bend.start), _at(_middle(end, start), bend.end)
     via = bend.via or (round((x1 + x2) / 2), round((y1 + y2) / 2))
@@ -116,7 +117,7 @@ def _arrow(start: State, trigger: Trigger, end: State) -> str:
     kind = "" if (start, trigger) in FIGURE_5 else ' class="beyond"'
     return (
         f'<path{kind} marker-end="url(#tip)" d="M{x1:g} {y1:g} Q{via[0]} {via[1]} {x2:g} {y2:g}"/>'
-        f'<text class="label" x="{x:g}" y="{y + 4:g}">{escape(str(trigger))}</text>'
+        f'<text class="label" x="{x:g}" y="{y + 4:g}">{escape(TRIGGERS[trigger].say(lang))}</text>'
     )
 
 
@@ -134,7 +135,7 @@ def _listed(lang: str) -> Iterator[str]:
     yield f"- - -  {BEYOND.say(lang)}"
     yield TO_CLOSED.say(lang)
     for trigger, names in starts.items():
-        yield f"{trigger}: {', '.join(names)}"
+        yield f"{TRIGGERS[trigger].say(lang)}: {', '.join(names)}"
 
 
 def svg(lang: str) -> str:
@@ -148,7 +149,7 @@ def svg(lang: str) -> str:
         '<polygon points="0 0,9 4,0 8" fill="#3a4657"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff" style="stroke:none"/>',
         f'<text class="title" x="28" y="40">{escape(TITLE.say(lang))}</text>',
-        *(_arrow(start, trigger, end) for (start, trigger), end in drawn().items()),
+        *(_arrow(start, trigger, end, lang) for (start, trigger), end in drawn().items()),
         *(_box(str(state), middle, _fill(state)) for state, middle in PLACES.items()),
         _box(str(S.CLOSED), CLOSED_AGAIN, CLOSED_FILL),
         *(f'<text class="small" x="28" y="{HEIGHT - 30 + 18 * n}">{escape(line)}</text>' for n, line in enumerate(listed)),

@@ -191,3 +191,4 @@ LEGEND: Final = Text(
 )
 TO_CLOSED: Final = Text("not drawn, to CLOSED:", "未画出，到 CLOSED：")
 DIAGRAM: Final = Text("diagram", "状态图")
+JOIN: Final = Text(", ", "、")

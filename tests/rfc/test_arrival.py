@@ -66,7 +66,9 @@ def test_a_segment_is_acceptable_when_its_first_or_last_number_lies_in_the_windo
     assert (refused == []) is good
 
 
-@pytest.mark.parametrize(("offset", "length", "good"), [(0, 0, True), (1, 0, False), (-1, 0, False), (0, 1, False), (5, 1, False)])
+@pytest.mark.parametrize(
+    ("offset", "length", "good"), [(0, 0, True), (1, 0, False), (-1, 0, False), (0, 1, False), (5, 1, False)]
+)
 def test_with_a_closed_window_only_an_empty_segment_at_rcv_nxt_is_acceptable(offset: int, length: int, good: bool) -> None:
     """3.10.7.4 first, table 6, RCV.WND = 0."""
     one = full()

@@ -38,6 +38,7 @@ NO_ACK: Final = -1
 CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
 
 OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+BOTH_CLOSED: Final = (State.CLOSING, State.LAST_ACK)
 OVER: Final = (State.CLOSED, State.TIME_WAIT)
 CAN_SEND: Final = (State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
 
@@ -312,6 +313,7 @@ class Connection(Entry):
     def shutdown_receive(self, now: int) -> None:
         """No more is read: what has come is discarded, what comes is acknowledged and discarded."""
         self.receiver.discard()
+        self._window_may_open()
 
     def close(self, now: int) -> None:
         """CLOSE of both halves; the connection lives on without its user. RST when data is unread (RFC 2525 2.17)."""
@@ -335,8 +337,8 @@ class Connection(Entry):
         self.reset(RESET_ABORT, Trigger.ABORT, CloseReason.ABORTED, now)
 
     def reset(self, reason: int, trigger: Trigger, close_reason: CloseReason, now: int) -> None:
-        """End with <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> to a peer that knows us; SYN-SENT sends none (3.10.5)."""
-        silent = self.state is State.SYN_SENT
+        """End with <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>; silent where the peer does not know us or has our FIN (3.10.5)."""
+        silent = self.state is State.SYN_SENT or (self.state in BOTH_CLOSED and self.sender.fin_sent)
         self.finish(trigger, close_reason, now)
         if not silent:
             self.reply(reason, RST | ACK)

@@ -159,6 +159,11 @@ class SimHost(Node, Host):
         self._programs[task] = None
         return task
 
+    def name_of(self, address: bytes) -> str:
+        """The name of the host that has this packed address, "" where none has it."""
+        node = self._network.addresses.get(address)
+        return "" if node is None else node.name
+
     # Serving the stack
 
     def take(self, items: list[Item]) -> None:

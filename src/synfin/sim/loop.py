@@ -10,6 +10,7 @@ import gc
 import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NoReturn
 from zlib import crc32
 
@@ -25,6 +26,7 @@ from synfin.sockets.descriptors import Descriptors
 from synfin.sockets.endpoint import Endpoint
 from synfin.sockets.host import Host, current_host, speaking
 
+NOT_OURS: Final = (str(Path(asyncio.__file__).parent), str(Path(__file__).parent.parent))
 RESOLUTION: Final = 1e-9  # seconds: the clock counts nanoseconds
 COLLECT: Final = 4096  # turns of the loop between two collections of young garbage
 COLLECT_ALL: Final = 64  # of these until a collection of all garbage
@@ -282,8 +284,12 @@ class SimLoop(asyncio.SelectorEventLoop):
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    frames = task.get_stack(limit=1)
-    if not frames:
-        return "not begun"
-    code = frames[0].f_code
-    return f"at {code.co_filename}:{frames[0].f_lineno} in {code.co_name}"
+    """Where a suspended task stands: the innermost line that is not the standard library's or synfin's own."""
+    found = ""
+    inner: Any = task.get_coro()
+    while inner is not None:
+        frame = getattr(inner, "cr_frame", None)
+        if frame is not None and (not found or not frame.f_code.co_filename.startswith(NOT_OURS)):
+            found = f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        inner = getattr(inner, "cr_await", None)
+    return found or "not begun"

@@ -140,12 +140,12 @@ class Endpoint(Opening):
 
     def _nothing_to_read(self, connection: Connection, limit: int) -> None:
         """Returns at the end of the stream; raises the error that waits, or EAGAIN."""
-        if not limit or self._shut_read:
+        if not limit or self._shut_read or connection.peer_closed:
             return
         number = self.take_error()
         if number:
             self._fail("recv", str(limit), number)
-        if connection.peer_closed or connection.close_reason is not None:
+        if connection.close_reason is not None:
             return
         raise self._would_block("recv")
 

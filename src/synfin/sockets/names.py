@@ -167,7 +167,9 @@ def _port(port: Any, flags: int) -> int:
             return int(text) & 0xFFFF
         if not text:
             return 0
-        if not flags & socket.AI_NUMERICSERV and text.lower() in SERVICES:
+        if flags & socket.AI_NUMERICSERV:
+            raise unknown_name()
+        if text.lower() in SERVICES:
             return SERVICES[text.lower()]
         raise resolution_failure(socket.EAI_SERVICE, "Servname not supported for ai_socktype")
     raise OSError("Int or String expected")

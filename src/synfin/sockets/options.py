@@ -47,7 +47,7 @@ STATE_NUMBER: Final[dict[State, int]] = {
 class Settings:
     """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
 
-    __slots__ = ("_changes", "keepalive", "linger_reset", "oob_inline", "reuse_address", "v6only")
+    __slots__ = ("_changes", "keepalive", "linger_reset", "oob_inline", "reuse_address", "user_timeout", "v6only")
 
     def __init__(self) -> None:
         self._changes: dict[str, Any] | None = None
@@ -55,6 +55,7 @@ class Settings:
         self.linger_reset: bool = False
         self.oob_inline: bool = False
         self.reuse_address: bool = False
+        self.user_timeout: int = 0  # milliseconds, as it was set
         self.v6only: bool = False
 
     def change(self, name: str, value: Any) -> None:
@@ -76,7 +77,7 @@ class Settings:
         copy = Settings()
         copy._changes = None if self._changes is None else dict(self._changes)
         copy.keepalive, copy.linger_reset, copy.oob_inline = self.keepalive, self.linger_reset, self.oob_inline
-        copy.reuse_address, copy.v6only = self.reuse_address, self.v6only
+        copy.reuse_address, copy.user_timeout, copy.v6only = self.reuse_address, self.user_timeout, self.v6only
         return copy
 
 
@@ -122,12 +123,13 @@ def _set_nodelay(endpoint: "Endpoint", value: int) -> None:
 
 
 def _get_user_timeout(endpoint: "Endpoint") -> int:
-    return int(endpoint.settings.changed("user_timeout", 0)) // MILLISECOND
+    return endpoint.settings.user_timeout
 
 
 def _set_user_timeout(endpoint: "Endpoint", value: int) -> None:
     if value < 0:
         raise failure(errno.EINVAL)
+    endpoint.settings.user_timeout = value
     timeout = value * MILLISECOND or endpoint.host.stack.config.user_timeout
     endpoint.settings.change("user_timeout", timeout)
     endpoint.apply("user_timeout", timeout)

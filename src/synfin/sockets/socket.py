@@ -242,10 +242,12 @@ class Socket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """See socket.socket."""
+        if bufsize <= 0:
+            if bufsize < 0:
+                raise ValueError("negative buffersize in recv")
+            return b""
         if self._fd == -1:
             raise failure(errno.EBADF)
-        if bufsize < 0:
-            raise ValueError("negative buffersize in recv")
         try:
             return self._endpoint.recv(bufsize, flags)
         except BlockingIOError as error:
@@ -305,18 +307,13 @@ class Socket(socket.socket):
             view = view[self.send(view, flags) :]
 
     def sendto(self, data: Any, *where: Any) -> int:
-        """See socket.socket; a connected stream takes no address (EISCONN)."""
-        flags, address = (0, where[0]) if len(where) == 1 else where
-        if address is not None and self._endpoint.connection is not None:
-            raise failure(errno.EISCONN)
-        return self.send(data, flags)
+        """See socket.socket; a stream does not look at the address (tcp_sendmsg)."""
+        return self.send(data, where[0] if len(where) == 2 else 0)
 
     def sendmsg(self, buffers: Iterable[Any], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None) -> int:
         """See socket.socket; ancillary data is not there (EINVAL)."""
         if list(ancdata):
             raise failure(errno.EINVAL)
-        if address is not None:
-            raise failure(errno.EISCONN)
         return self.send(b"".join(buffers), flags)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:

@@ -1,0 +1,1 @@
+"""Tests of synfin.aio and of asyncio in the simulation."""

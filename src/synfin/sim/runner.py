@@ -62,7 +62,11 @@ def run(
     if world is not None and (seed is not None or config is not None):
         _discard(main)
         raise UsageError("seed and config are the world's where a world is given")
-    made = world or World(chosen_seed(seed), config=config, trace=trace)
+    try:
+        made = world or World(chosen_seed(seed), config=config, trace=trace)
+    except UsageError:
+        _discard(main)
+        raise
     runs = RUNS.get()
     if runs is not None:
         runs[:] = [made]
@@ -104,6 +108,8 @@ def _run_loop(main: Program[T], world: World, debug: bool) -> T:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            for _, endpoint in loop.descriptors:
+                endpoint.vanish()  # or the garbage collector would close sockets in a world whose time is over
             loop.descriptors.leave(token)
 
 

@@ -452,6 +452,7 @@ class Connection(Entry):
             self.sender.capacity = value
         elif name == "receive_buffer":
             self.receiver.capacity = value
+            self._window_may_open()
         elif name == "user_timeout":
             self.user_timeout = value or self.config.user_timeout
         elif name == "oob_inline":

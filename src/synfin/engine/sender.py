@@ -289,7 +289,12 @@ class Sender:
         """The peer takes nothing: probe instead of retransmitting (3.8.6.1)."""
         if self.probing:
             return
+        if self.recovering:
+            self.recovering = self.fast_due = False
+            self.congestion.on_recovered((self.snd_nxt - self.snd_una) & MASK)
+        self.duplicate_acks = 0
         self.probing = True
+        self.probe_due = False
         self.probes = 0
         self.resend = -1
         timers.retransmission = NEVER
@@ -362,17 +367,27 @@ class Sender:
         if self.probing:
             return self._probe(now, timers, max_interval)
         if self.resend >= 0:
-            room = min(self.congestion.cwnd, max(self.snd_wnd, 1)) - ((self.resend - self.snd_una) & MASK)
-            if room <= 0:
-                return None
-            plan = self._resend_plan(self.resend, self.resend_end, self.resend_reason)
-            if plan.count > room and plan.count > 1:
-                plan.count = room
-                plan.fin = False
-            elif plan.count < self.mss and not self.fin_sent:
-                self._fill_up(plan, room)
-            return plan
+            return self._resume()
         return self._new_plan(now, timers)
+
+    def _resume(self) -> Plan | None:
+        """What goes again from `resend` on, as far as cwnd and the window let it.
+
+        A peer that scales its window announces an edge up to 2^shift - 1 bytes short of what it offered before; what was
+        sent there goes again all the same (RFC 7323 2.4), what was never sent does not.
+        """
+        window = max(self.snd_wnd, 1)
+        ahead = (self.resend - self.snd_una) & MASK
+        room = min(self.congestion.cwnd, window + (1 << self.shift) - 1) - ahead
+        if room <= 0:
+            return None
+        plan = self._resend_plan(self.resend, self.resend_end, self.resend_reason)
+        if plan.count > room and plan.count > 1:
+            plan.count = room
+            plan.fin = False
+        elif plan.count < self.mss and not self.fin_sent:
+            self._fill_up(plan, min(self.congestion.cwnd, window) - ahead)
+        return plan
 
     def _resend_plan(self, seq: int, end: int, reason: int) -> Plan:
         """At most one full segment at `seq`; sequence numbers up to `end` have been sent before."""

@@ -30,6 +30,11 @@ async def nothing() -> None:
     """Does nothing."""
 
 
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Keeps the connection open."""
+    await asyncio.sleep(1000)
+
+
 def test_a_coroutine_runs_on_localhost_and_its_result_comes_back() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readline())
@@ -75,7 +80,7 @@ def test_every_clock_is_the_worlds() -> None:
 def test_sleeping_lets_the_network_go_on() -> None:
     async def program(world: World, server: sim.Host, client: sim.Host) -> Any:
         with server:
-            await asyncio.start_server(lambda reader, writer: nothing(), port=7)
+            await asyncio.start_server(hold, port=7)
         with client:
             sock = socket.socket()
             sock.setblocking(False)
@@ -213,7 +218,7 @@ def test_real_descriptors_are_watched_beside_virtual_ones() -> None:
 def test_poll_and_select_know_virtual_descriptors() -> None:
     async def program(world: World, server: sim.Host, client: sim.Host) -> Any:
         with server:
-            await asyncio.start_server(lambda reader, writer: nothing(), port=7)
+            await asyncio.start_server(hold, port=7)
         with client:
             sock = socket.socket()
             sock.setblocking(False)
@@ -341,7 +346,7 @@ def test_a_host_that_crashes_takes_its_tasks_and_sockets_along() -> None:
 
         async def serve() -> None:
             try:
-                await (await asyncio.start_server(lambda reader, writer: nothing(), port=80)).serve_forever()
+                await (await asyncio.start_server(hold, port=80)).serve_forever()
             except asyncio.CancelledError as error:
                 ended.append(str(error))
                 raise

@@ -239,13 +239,13 @@ class Sender:
                 sent_at = marks.popleft()[1]
             if not marks:
                 self.marks = None
-        if self.karn and (ack - self.no_sample_before - 1) & MASK < HALF:  # seq inline: all of it was sent once
-            self.karn = False
-        elif not self.karn and sent_at >= 0:
+        if self.karn:  # it may answer a retransmission: only a timestamp can tell (RFC 7323 4.1)
+            if (ack - self.no_sample_before) & MASK < HALF:  # seq inline: all that follows was sent once
+                self.karn = False
+            if ts_rtt >= 0:
+                self.rtt.sample(ts_rtt)
+        elif sent_at >= 0:
             self.rtt.sample(now - sent_at)
-            return
-        if ts_rtt >= 0:
-            self.rtt.sample(ts_rtt)
 
     def _acked_in_recovery(self, ack: int, count: int) -> None:
         if (ack - self.recover) & MASK < HALF:  # seq inline: a full ACK

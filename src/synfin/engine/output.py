@@ -52,7 +52,7 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         return
     if c.state in SENDING:
         sender = c.sender
-        if sender.last_sent and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
+        if sender.last_sent >= 0 and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
             sender.congestion.on_idle()
         while True:
             if room <= 0:

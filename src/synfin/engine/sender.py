@@ -42,45 +42,11 @@ class Sender:
     """One direction of a connection: what goes out."""
 
     __slots__ = (
-        "buffer",
-        "capacity",
-        "congestion",
-        "duplicate_acks",
-        "fast_due",
-        "fin_queued",
-        "fin_sent",
-        "forced",
-        "gso_max",
-        "iss",
-        "karn",
-        "last_sent",
-        "marks",
-        "max_snd_wnd",
-        "more",
-        "mss",
-        "no_sample_before",
-        "nodelay",
-        "probe_due",
-        "probe_since",
-        "probes",
-        "probing",
-        "recover",
-        "recover_set",
-        "recovering",
-        "resend",
-        "resend_end",
-        "resend_reason",
-        "rtt",
-        "shift",
-        "snd_nxt",
-        "snd_una",
-        "snd_up",
-        "snd_wl1",
-        "snd_wl2",
-        "snd_wnd",
-        "sws_override",
-        "urgent_due",
-        "urgent_mode",
+        "buffer", "capacity", "congestion", "duplicate_acks", "fast_due", "fin_queued", "fin_sent", "forced",
+        "gso_max", "iss", "karn", "last_sent", "marks", "max_snd_wnd", "more", "mss", "no_sample_before", "nodelay",
+        "partial", "probe_due", "probe_since", "probes", "probing", "recover", "recover_set", "recovering",
+        "resend", "resend_end", "resend_reason", "rtt", "shift", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
+        "snd_wl2", "snd_wnd", "sws_override", "timed_out", "urgent_due", "urgent_mode",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int) -> None:
@@ -107,7 +73,7 @@ class Sender:
         self.forced: bool = False  # the override timer fired: send what fits
         self.fin_queued: bool = False
         self.fin_sent: bool = False
-        self.last_sent: int = 0
+        self.last_sent: int = -1  # -1: nothing yet
         # When what was sent first went out: (sequence number after it, time). One entry a moment, for RTT and user timeout.
         self.marks: deque[tuple[int, int]] | None = None
         self.karn: bool = False  # an ACK up to `no_sample_before` may answer a retransmission
@@ -116,6 +82,8 @@ class Sender:
         self.recovering: bool = False
         self.recover_set: bool = False  # `recover` lies ahead of SND.UNA
         self.recover: int = iss
+        self.partial: bool = False  # a partial ACK has come in this recovery
+        self.timed_out: bool = False  # what lies before `recover` goes again by the timer
         self.fast_due: bool = False
         self.resend: int = -1
         self.resend_end: int = 0
@@ -221,15 +189,21 @@ class Sender:
         self._measure(ack, now, ts_rtt)
         if self.resend >= 0 and (ack - self.resend) & MASK < HALF:  # seq inline: SND.UNA passed the pointer
             self.resend = ack if ack != self.resend_end and (self.resend_end - ack) & MASK < HALF else -1
+        restart = True
         if self.recovering:
-            self._acked_in_recovery(ack, count)
+            restart = self._acked_in_recovery(ack, count)
         else:
             self.duplicate_acks = 0
             if self.recover_set and (ack - self.recover - 1) & MASK < HALF:  # seq inline: ack > recover
                 self.recover_set = False
             if 2 * flight >= self.congestion.cwnd:  # only a window that is used may grow (RFC 7661 4.1)
                 self.congestion.on_ack(count)
-        timers.retransmission = NEVER if count == flight or self.probing else now + self.rtt.rto
+        if self.timed_out and (ack - self.recover) & MASK < HALF:  # seq inline
+            self.timed_out = False
+        if count == flight or self.probing:
+            timers.retransmission = NEVER
+        elif restart:
+            timers.retransmission = now + self.rtt.rto
 
     def _measure(self, ack: int, now: int, ts_rtt: int) -> None:
         marks = self.marks
@@ -247,14 +221,19 @@ class Sender:
         elif sent_at >= 0:
             self.rtt.sample(now - sent_at)
 
-    def _acked_in_recovery(self, ack: int, count: int) -> None:
+    def _acked_in_recovery(self, ack: int, count: int) -> bool:
+        """Returns whether the timer starts anew: of partial ACKs only the first does that (RFC 6582 3.2 step 3)."""
         if (ack - self.recover) & MASK < HALF:  # seq inline: a full ACK
-            self.recovering = False
+            self.recovering = self.fast_due = False
+            self.recover_set = ack == self.recover  # else it covers more than `recover`
             self.duplicate_acks = 0
             self.congestion.on_recovered((self.snd_nxt - ack) & MASK)
-            return
+            return True
+        first = not self.partial
+        self.partial = True
         self.congestion.on_partial_ack(count)
         self.fast_due = True
+        return first
 
     def duplicate_ack(self) -> bool:
         """One more duplicate ACK (RFC 5681 2). Returns whether it starts fast retransmit."""
@@ -267,8 +246,10 @@ class Sender:
         if self.recover_set:  # RFC 6582 3.2 step 2: not again for the same window of data
             return False
         self.recovering = True
+        self.partial = False
         self._remember_retransmission()
-        self.congestion.on_fast_retransmit((self.snd_nxt - self.snd_una) & MASK)
+        # What goes beyond cwnd is limited transmit's, which does not count (RFC 5681 3.2 step 2).
+        self.congestion.on_fast_retransmit(min((self.snd_nxt - self.snd_una) & MASK, self.congestion.cwnd))
         self.fast_due = True
         return True
 
@@ -322,7 +303,8 @@ class Sender:
     def retransmission_timeout(self) -> None:
         """RFC 6298 5.4 to 5.6: everything outstanding is taken to be lost."""
         flight = (self.snd_nxt - self.snd_una) & MASK
-        self.congestion.on_timeout(flight, self.rtt.backoff == 0)
+        self.congestion.on_timeout(flight, not self.timed_out)
+        self.timed_out = True
         self.rtt.back_off()
         self.recovering = False
         self.duplicate_acks = 0
@@ -508,6 +490,6 @@ class Sender:
         if self.probing:
             return again
         timers.persist = NEVER
-        if timers.retransmission == NEVER or plan.reason == FAST_RETRANSMIT:
+        if timers.retransmission == NEVER or (plan.reason == FAST_RETRANSMIT and not self.partial):
             timers.retransmission = now + self.rtt.rto
         return again

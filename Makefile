@@ -25,7 +25,7 @@ demo: .venv/.demo
 	@$(call QUIET,$(BIN)/synfin demo --svg out/whole-life.svg --pcap out/whole-life.pcapng)
 
 test: lint
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -rs
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -rs
 
 lint: .venv/.test
 	@$(BIN)/python -m ruff check --quiet .

@@ -4,11 +4,12 @@ Owns the rule on skipping: a skip always has a reason, and one that names someth
 `tshark,netns`, set by .ci/run) is a failure, because CI has installed it.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, but {broken or 'a reason'} is required here: {reason}"
     return report
+
+
+@pytest.fixture
+def checkout_to_itself() -> Iterator[None]:
+    """No other test with this fixture runs meanwhile, in any worker: what runs `make` in the checkout writes its files."""
+    with (ROOT / "Makefile").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = [pytest.mark.needs("make"), pytest.mark.xdist_group("checkout")]
+pytestmark = [pytest.mark.needs("make"), pytest.mark.usefixtures("checkout_to_itself")]
 
 SHIM = "#!/bin/sh\necho 'pyenv: {name}: command not found' >&2\nexit 127\n"
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.zh-CN.md")
 
-pytestmark = pytest.mark.xdist_group("checkout")
+pytestmark = pytest.mark.usefixtures("checkout_to_itself")
 
 
 class Block(NamedTuple):

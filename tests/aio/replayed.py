@@ -39,6 +39,8 @@ async def streams(server: sim.Host, client: sim.Host) -> None:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             await task
+        for done in asyncio.as_completed([talk(number) for number in range(20)]):
+            await done
 
 
 async def web_server(server: sim.Host) -> Any:

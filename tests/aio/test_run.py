@@ -338,6 +338,26 @@ def test_tasks_left_at_the_end_are_cancelled_in_the_order_of_their_making() -> N
     assert ended == list(range(20))
 
 
+def test_tasks_of_a_factory_of_the_programs_own_end_too() -> None:
+    ended: list[str] = []
+
+    async def lasts() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            ended.append("ended")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro, **more: asyncio.Task(coro, loop=loop, **more))
+        task = asyncio.create_task(lasts(), name="plain")
+        await asyncio.sleep(1)
+        assert type(task) is asyncio.Task
+
+    sim.run(main())
+    assert ended == ["ended"]
+
+
 def test_a_host_that_crashes_takes_its_tasks_and_sockets_along() -> None:
     async def main(world: World) -> Any:
         server, client = world.host("server"), world.host("client")

@@ -7,9 +7,9 @@ order in equal runs. Everything else, the transports above all, is asyncio's.
 
 import asyncio
 import gc
-import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from zlib import crc32
@@ -140,7 +140,6 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._sim_clock = world.clock
         self._descriptors = SimDescriptors(self._meet)
         self._task_number = 0
-        self._by_number: weakref.WeakValueDictionary[int, SimTask] = weakref.WeakValueDictionary()
         self._hosts: dict[str, Host] = {}  # who has sockets or tasks
         self._signals: dict[int, Callable[..., object]] = {}
         self._ending = False
@@ -189,12 +188,12 @@ class SimLoop(asyncio.SelectorEventLoop):
             self._meet(host)
         name = options.pop("name", None)
         task.__init__(coro, loop=self, name=f"Task-{number}" if name is None else name, **options)  # type: ignore[misc]
-        self._by_number[number] = task
         return task
 
-    def tasks(self) -> list[SimTask]:
-        """The tasks that are not done, in the order of their making."""
-        return [task for _, task in sorted(self._by_number.items()) if not task.done()]
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks that are not done, in the order of their making; then, by name, those that a factory of the program's
+        own made."""
+        return sorted(asyncio.all_tasks(self), key=_order)
 
     def who_waits(self) -> str:
         """The tasks that are not done and where each of them stands."""
@@ -212,7 +211,7 @@ class SimLoop(asyncio.SelectorEventLoop):
             if endpoint.host is host:
                 endpoint.vanish()
         for task in self.tasks():
-            if task.host is host:
+            if isinstance(task, SimTask) and task.host is host:
                 task.cancel(f"{host.name} has crashed")
 
     async def getaddrinfo(  # type: ignore[override]
@@ -281,6 +280,10 @@ class SimLoop(asyncio.SelectorEventLoop):
     async def subprocess_shell(self, *_: Any, **__: Any) -> NoReturn:
         """Raises UsageError."""
         await self.subprocess_exec()
+
+
+def _order(task: asyncio.Task[Any]) -> tuple[float, str]:
+    return (task.number, "") if isinstance(task, SimTask) else (inf, task.get_name())
 
 
 def _where(task: asyncio.Task[Any]) -> str:

@@ -9,6 +9,7 @@ OpenSSL's randomness, functions kept in a default argument, a closure or an obje
 threads that the program starts.
 """
 
+import asyncio
 import os
 import random
 import select
@@ -34,6 +35,7 @@ UNTOUCHED: Final = (
     "concurrent", "multiprocessing", "ssl", "socket", "time", "os", "random", "select", "uuid",
 )  # fmt: skip
 
+_REAL_AS_COMPLETED: Final = asyncio.as_completed
 _REAL_SELECT: Final[Callable[..., tuple[list[Any], list[Any], list[Any]]]] = select.select
 _REAL_POLL: Final = select.poll
 _REAL_NAMES: Final = {name: getattr(socket, name) for name in (
@@ -198,6 +200,14 @@ async def _inline(cls: Any, func: Callable[..., Any], args: Any, *_: Any, **__: 
     return func(*args)
 
 
+def _as_completed(fs: Any, **more: Any) -> Any:
+    """asyncio.as_completed, which puts coroutines in a set, in memory's order, before it makes tasks of them: they are made
+    in the order given."""
+    if timing.world() is None or asyncio.isfuture(fs) or asyncio.iscoroutine(fs):
+        return _REAL_AS_COMPLETED(fs, **more)
+    return _REAL_AS_COMPLETED([asyncio.ensure_future(awaitable) for awaitable in dict.fromkeys(fs)], **more)
+
+
 def _replacements() -> list[tuple[Any, str, Any]]:
     """(module or class, name, stand-in)."""
     listed: list[tuple[Any, str, Any]] = [(time, name, function) for name, function in timing.TIME.items()]
@@ -215,6 +225,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (socket, "gethostbyname_ex", _gethostbyname_ex),
         (socket, "gethostbyaddr", _gethostbyaddr),
         (socket, "gethostname", _gethostname),
+        (asyncio, "as_completed", _as_completed),
         (select, "select", _select),
         (select, "poll", _poll),
     ]

@@ -30,13 +30,13 @@ def seeds(count: int, first: int = 0) -> pytest.MarkDecorator:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Explains the last run of a test that fails."""
-    runs: list[World] = []
+    runs: list[tuple[World, bool]] = []
     token = RUNS.set(runs)
     try:
         return (yield)
     except BaseException as error:
         if runs and is_failure(error):
-            explain(error, runs[-1])
+            explain(error, *runs[-1])
         raise
     finally:
         RUNS.reset(token)

@@ -448,6 +448,15 @@ def test_a_test_that_fails_after_its_run_is_explained_by_the_plugin(tmp_path: Pa
     assert "synfin: replay it:  SYNFIN_SEED=5 python -m pytest test_late.py::test_it\n" in failed.stdout
 
 
+def test_a_world_of_the_programs_own_is_replayed_by_its_own_seed(tmp_path: Path) -> None:
+    async def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        sim.run(main(), world=World(11), failures=tmp_path)
+    assert caught.value.__notes__ == ["synfin: the run with seed 11 failed at 0.000000000 s of virtual time"]
+
+
 def test_a_seed_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNFIN_SEED", "seven")
     with pytest.raises(sim.UsageError, match="SYNFIN_SEED is an integer"):

@@ -23,8 +23,8 @@ DEFAULT_DIRECTORY: Final = "synfin-failures"
 LONGEST_LADDER: Final = 4000  # events of one connection: a longer ladder helps nobody
 LONGEST_NAME: Final = 80
 
-# The worlds that ran, newest last, for who wants to know; a pytest plugin sets a list.
-RUNS: Final[ContextVar[list[World] | None]] = ContextVar("synfin_runs", default=None)
+# The run that was last, and whether its world was made by the program, for who wants to know: a pytest plugin sets a list.
+RUNS: Final[ContextVar[list[tuple[World, bool]] | None]] = ContextVar("synfin_runs", default=None)
 
 
 def chosen_seed(seed: int | None) -> int:
@@ -66,13 +66,17 @@ def is_failure(error: BaseException) -> bool:
     return kind.__name__ != "Skipped" and not kind.__module__.startswith("hypothesis")
 
 
-def explain(error: BaseException, world: World, directory: str | Path | None = None) -> None:
-    """Add to `error` the notes that its title promises, and write the files into `directory`. Repeating it does nothing."""
+def explain(error: BaseException, world: World, made: bool, directory: str | Path | None = None) -> None:
+    """Add to `error` the notes that its title promises, and write the files into `directory`. Repeating it does nothing.
+
+    `made` says that the program made the world itself, whose seed the environment does not change then.
+    """
     first = f"synfin: the run with seed {world.seed} failed at {world.clock.now / SECOND:.9f} s of virtual time"
     if any(note.startswith("synfin: the run") for note in getattr(error, "__notes__", ())):
         return
     error.add_note(first)
-    error.add_note(f"synfin: replay it:  {replay_command(world.seed)}")
+    if not made:
+        error.add_note(f"synfin: replay it:  {replay_command(world.seed)}")
     if world.trace is None or not len(world.trace):
         return
     folder = Path(directory or os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)

@@ -69,8 +69,13 @@ def run(
         raise
     runs = RUNS.get()
     if runs is not None:
-        runs[:] = [made]
-    return contextvars.copy_context().run(_run, main, made, debug, failures)
+        runs[:] = [(made, world is not None)]
+    try:
+        return contextvars.copy_context().run(_run, main, made, debug)
+    except BaseException as error:
+        if is_failure(error):
+            explain(error, made, world is not None, failures)
+        raise
 
 
 def _discard(main: Any) -> None:
@@ -79,15 +84,12 @@ def _discard(main: Any) -> None:
         main.close()
 
 
-def _run(main: Program[T], world: World, debug: bool, failures: str | Path | None) -> T:
+def _run(main: Program[T], world: World, debug: bool) -> T:
     try:
         with Patches(world), _steady_collector():
             return _run_loop(main, world, debug)
-    except BaseException as error:
+    finally:
         _discard(main)
-        if is_failure(error):
-            explain(error, world, failures)
-        raise
 
 
 def _run_loop(main: Program[T], world: World, debug: bool) -> T:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tools.pictures import draw
+
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.zh-CN.md")
 
@@ -124,6 +126,12 @@ def test_the_test_in_the_readme_passes_and_has_at_most_20_lines(
 @pytest.mark.parametrize("name", READMES)
 def test_every_link_of_the_readme_leads_somewhere(name: str) -> None:
     assert [target for target in links(read(name)) if not (ROOT / target).exists()] == []
+
+
+def test_the_pictures_are_drawn_from_runs_of_this_very_code(tmp_path: Path) -> None:
+    for path in draw(tmp_path):
+        drawn = (ROOT / "docs" / "pictures" / path.name).read_bytes()
+        assert drawn == path.read_bytes(), f"docs/pictures/{path.name} is out of date: make pictures"
 
 
 def test_both_readmes_say_the_same() -> None:

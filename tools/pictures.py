@@ -14,23 +14,28 @@ LANGUAGES = ("en", "zh")
 # Name of the picture, and the arguments that draw it.
 PICTURES = {
     "whole-life": ["demo", "whole-life"],
-    "lost-third-ack": ["demo", "lost-third-ack"],
-    "half-close": ["demo", "half-close"],
-    "simultaneous-close": ["demo", "simultaneous-close"],
     "states": ["states"],
 }
 
 
-def main() -> int:
-    """Draw all of them in both languages; returns the exit status."""
-    folder = ROOT / "docs" / "pictures"
-    folder.mkdir(exist_ok=True)
+def draw(folder: Path) -> list[Path]:
+    """Draw all of them in both languages into `folder`; returns the files."""
+    drawn = []
     for name, arguments in PICTURES.items():
         for lang in LANGUAGES:
             path = folder / f"{name}.{lang}.svg"
             command = [SYNFIN, *arguments, "--lang", lang, "--svg", path]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            print(path.relative_to(ROOT))
+            drawn.append(path)
+    return drawn
+
+
+def main() -> int:
+    """Draw them where the documents look for them; returns the exit status."""
+    folder = ROOT / "docs" / "pictures"
+    folder.mkdir(exist_ok=True)
+    for path in draw(folder):
+        print(path.relative_to(ROOT))
     return 0
 
 

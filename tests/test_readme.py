@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
 from tools.pictures import draw
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -230,6 +230,7 @@ def sh(command: str, checkout: Path, environment: dict[str, str]) -> subprocess.
 def test_make_demo_into_a_pipe_has_no_escape_codes_and_fits_80_columns(
     checkout: Path, shell_environment: dict[str, str]
 ) -> None:
+    sh("make .venv/.demo", checkout, shell_environment)  # a change of pyproject.toml is installed first
     result = sh("make demo", checkout, shell_environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout

@@ -182,7 +182,7 @@ def test_an_injected_packet_is_not_put_into_its_senders_mouth() -> None:
     hand = Hand()
     hand.trace.sent(0, "client", "server", 1, build_packet(hand.key("client"), syn(X - 10), identification=1), None)
     assert last(hand) == (
-        f"A SYN with the address of client, seq {X - 10}, turns up in the network:"
+        f"A segment with the address of client turns up in the network, SYN, seq {X - 10}:"
         " it is old or forged, client did not send it now."
     )
 
@@ -194,6 +194,98 @@ def test_a_late_arrival_says_how_late_and_how_many_overtook_it() -> None:
         hand.arrive(at + 10, "server", hand.send(at, "client", data(X + 4, Y + 1, b"two")))
     hand.arrive(60, "server", slow)
     assert last(hand) == "The PSH,ACK of client, seq 1, reaches server only now, after 20 ms, overtaken by 2 sent later."
+
+
+def test_a_copy_that_is_late_is_told_as_a_copy() -> None:
+    hand = opened()
+    number = hand.send(40, "client", data(X + 1, Y + 1, b"one"))
+    sent = hand.trace.packets()[number].data
+    hand.trace.duplicated(40 * MS, "client", "server", number, sent, 77)
+    hand.arrive(50, "server", number)
+    hand.packets = 77
+    hand.arrive(60, "server", hand.send(50, "client", data(X + 4, Y + 1, b"two")))
+    hand.trace.delivered(70 * MS, "server", "client", 77, sent)
+    assert last(hand) == (
+        "The copy of the PSH,ACK of client, seq 1, reaches server only now, after 30 ms, overtaken by 1 sent later."
+    )
+
+
+@pytest.mark.parametrize(("absolute", "seq", "here"), [(False, "1", "-499"), (True, str(X + 1), str(X + 1))])
+def test_a_segment_of_an_earlier_connection_is_told_as_one_with_its_number_in_this_one(
+    absolute: bool, seq: str, here: str
+) -> None:
+    hand = opened()
+    slow = hand.send(40, "client", data(X + 1, Y + 1, b"one"))
+    for host in ("client", "server"):
+        hand.move(41, host, Trigger.RESET)
+    hand.move(42, "client", Trigger.ACTIVE_OPEN)
+    hand.arrive(52, "server", hand.send(42, "client", syn(X + 500)))
+    hand.arrive(60, "server", slow)
+    assert last(hand, absolute=absolute) == (
+        f"The PSH,ACK of client, seq {seq}, reaches server only now, after 20 ms, overtaken by 1 sent later;"
+        f" it belongs to an earlier connection, and in this one its number means {here}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fired", "reason"),
+    [
+        (False, "client asked once more, so the answer was lost or is late"),
+        (True, "no answer came before the timer ran out"),
+    ],
+)
+def test_a_syn_ack_goes_again_for_a_repeated_syn_or_for_the_timer(fired: bool, reason: str) -> None:
+    hand = Hand()
+    hand.arrive(10, "server", hand.send(0, "client", syn()))
+    hand.lose(11, hand.send(10, "server", syn_ack()))
+    hand.arrive(1010, "server", hand.send(1000, "client", syn(reason=why.RETRANSMIT_HANDSHAKE)))
+    if fired:
+        hand.watch["server"].timer_fired(1020 * MS, hand.key("server"), "handshake", str(2 * SECOND))
+    hand.send(1020, "server", syn_ack(reason=why.RETRANSMIT_HANDSHAKE))
+    assert last(hand) == f"server sends SYN,ACK again, seq 0, ack 1: {reason}; attempt 2."
+
+
+def test_an_ack_of_what_fills_a_gap_does_not_say_that_something_else_came() -> None:
+    hand = opened()
+    hand.lose(41, hand.send(40, "client", data(X + 1, Y + 1, b"one")))
+    hand.arrive(51, "server", hand.send(41, "client", data(X + 4, Y + 1, b"two")))
+    hand.send(51, "server", ack(Y + 1, X + 1, why.ACK_DUPLICATE))
+    assert "what came was not what it expects next, so it says again that it waits for 1." in last(hand)
+    hand.arrive(60, "server", hand.send(50, "client", data(X + 1, Y + 1, b"one", why.RETRANSMIT_TIMEOUT)))
+    hand.send(60, "server", ack(Y + 1, X + 7, why.ACK_DUPLICATE))
+    assert last(hand) == (
+        "server sends ACK, seq 1, ack 7: what came fills a gap, so it says at once that it has everything before 7."
+    )
+    hand.arrive(70, "server", hand.send(60, "client", data(X + 1, Y + 1, b"one", why.RETRANSMIT_TIMEOUT)))
+    hand.watch["server"].dropped(70 * MS, hand.key("server"), DropReason.DUPLICATE, None)
+    hand.send(70, "server", ack(Y + 1, X + 7, why.ACK_DUPLICATE))
+    assert "what came was not what it expects next" in last(hand)
+
+
+def test_an_ack_of_a_probe_that_finds_the_window_closed_says_so() -> None:
+    hand = opened()
+    hand.arrive(50, "server", hand.send(40, "client", data(X + 1, Y + 1, b"?", why.WINDOW_PROBE)))
+    hand.watch["server"].dropped(50 * MS, hand.key("server"), DropReason.OUT_OF_WINDOW, None)
+    hand.send(50, "server", Outgoing(Y + 1, X + 1, ACK, 0, why.ACK_DUPLICATE))
+    assert last(hand) == (
+        "server sends ACK, seq 1, ack 1: its window is closed, so it takes nothing and says again that it waits for 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (2, " with 3 bytes unread; client must learn that they are lost (RFC 2525 2.17)"),
+        (5, "; what is still under way is thrown away"),
+    ],
+)
+def test_a_reset_of_a_connection_with_unread_bytes_counts_them(read: int, said: str) -> None:
+    hand = opened()
+    hand.arrive(50, "server", hand.send(40, "client", data(X + 1, Y + 1, b"hello")))
+    hand.call(50, "server", "recv", str(read), str(read))
+    hand.move(60, "server", Trigger.ABORT)
+    hand.send(60, "server", Outgoing(Y + 1, X + 6, RST | ACK, 0, why.RESET_ABORT))
+    assert last(hand) == f"server sends RST,ACK, seq 1, ack 6: a reset, for it gives the connection up{said}."
 
 
 def test_what_arrives_in_order_needs_no_words_of_its_own() -> None:
@@ -226,11 +318,11 @@ def test_a_drop_says_what_was_dropped_and_why() -> None:
     ("call", "arguments", "result", "began", "error", "said"),
     [
         ("listen", "16", "", 60, 0, "listen(16)."),
-        ("send", "b'x'", "1", 60, 0, "send(b'x') and returns 1."),
+        ("send", "b'x'", "1", 60, 0, "send(b'x'), which returns 1."),
         ("connect", "10.0.0.2:80", "", 40, 0, "connect(10.0.0.2:80), which blocks for 20 ms and succeeds."),
         ("recv", "10", "", 10, 104, "recv(10), which blocks for 50 ms and fails with ECONNRESET."),
-        ("recv", "10", "0", 60, 0, "recv(10) and returns 0: the stream has ended, the peer sends nothing more."),
-        ("send", "{}", "2", 60, 0, "send({}) and returns 2."),
+        ("recv", "10", "0", 60, 0, "recv(10), which returns 0: the stream has ended, the peer sends nothing more."),
+        ("send", "{}", "2", 60, 0, "send({}), which returns 2."),
     ],
 )
 def test_a_call_is_told_with_its_wait_and_result(

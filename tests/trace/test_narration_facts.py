@@ -15,6 +15,7 @@ from synfin.engine.config import SECOND
 from synfin.engine.state import State
 from synfin.sim.host import SimHost
 from synfin.sim.world import World
+from synfin.trace.context import Context
 from synfin.trace.events import (
     Called,
     CongestionChanged,
@@ -28,7 +29,7 @@ from synfin.trace.events import (
     TimerStarted,
     TraceEvent,
 )
-from synfin.trace.narrate import Context, Fact, Sentence, narrate, say_fact
+from synfin.trace.narrate import Fact, Sentence, narrate, say_fact
 from synfin.trace.phrases import CAUSES, CONGESTION_CAUSES, DROPS, TIMERS, TRIGGERS, Duration
 from synfin.words import Text
 

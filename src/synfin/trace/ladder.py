@@ -11,6 +11,7 @@ from typing import Final
 
 from synfin.engine.segment import ACK, SYN, URG, flag_names
 from synfin.engine.state import State
+from synfin.trace.context import Context
 from synfin.trace.events import (
     INJECTED,
     Called,
@@ -30,7 +31,7 @@ from synfin.trace.events import (
 )
 from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Lane, Mark, MarkKind, Part, Row, Step
 from synfin.trace.ladder_order import Item, call_places, weave
-from synfin.trace.narrate import SILENT_TIMERS, Context, Sentence, known, narrate
+from synfin.trace.narrate import SILENT_TIMERS, Sentence, known, narrate
 from synfin.trace.phrases import CAUSES, DROPS, FAULTS_SHORT, TIMERS, TIMERS_SHORT, Duration
 from synfin.trace.recorder import Trace
 from synfin.words import Text

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from synfin.engine.state import State
 from synfin.trace import svg
+from synfin.trace.cells import width
 from synfin.trace.ladder_layout import LINE, Layout, Place, Shaft, Span, lay_out
 from synfin.trace.ladder_model import LEFT, RIGHT, Arrow, Ladder, Mark, MarkKind
 from synfin.trace.phrases import Duration
@@ -25,6 +26,7 @@ TEXT_ROOM: Final = TEXT[0] - TIME[0] - 10
 MARGIN: Final = 28.0
 RADIUS: Final = 9.0
 REACH: Final = 0.82  # how far a lost segment comes
+SMALL_CELL: Final = 6.33  # a character of the words below a shaft
 
 TITLE: Final = Text("Ladder of a TCP connection", "TCP 连接的梯形图")
 DESCRIPTION: Final = Text(
@@ -211,11 +213,13 @@ class _Picture:
         if arrow.ack is not None:
             crowded = near and (self.ladder.absolute or arrow.ack > 9999 or arrow.seq > 9999)
             (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
+        under = " ".join(below)
         remarks = self._remarks(arrow)
-        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn))
-        self.body.append(
-            self._label(cx, cy + 14, "", " ".join(below), 10.5, svg.GREY, anchor, turn, remarks=(remarks, color))
-        )
+        # What is too long to stand below between the lifelines stands above, where there are fewer words.
+        fits = width(f"{under}  {remarks}") * SMALL_CELL <= math.hypot(x2 - x1, y2 - y1)
+        high, low = ("", remarks) if fits else (remarks, "")
+        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn, (high, color)))
+        self.body.append(self._label(cx, cy + 14, "", under, 10.5, svg.GREY, anchor, turn, (low, color)))
 
     def _label(
         self, x: float, y: float, flags: str, said: str, size: float, color: str, anchor: str, turn: str,
@@ -225,7 +229,7 @@ class _Picture:
         parts = svg.tag("tspan", flags, font_weight=700) + "\u00a0\u00a0" if flags else ""
         parts += svg.tag("tspan", escape(said.replace(" ", "\u00a0")))
         if remarks[0]:
-            parts += "\u00a0\u00a0" + svg.tag("tspan", escape(remarks[0]), fill=remarks[1], font_weight=600)
+            parts += "\u00a0\u00a0" + svg.tag("tspan", escape(remarks[0]), font_size=10.5, fill=remarks[1], font_weight=600)
         return svg.tag(
             "text", parts, x=float(x), y=float(y), font_size=size, text_anchor=anchor, fill=color, transform=turn,
             font_family=svg.MONO, stroke=svg.PAPER, stroke_width=3, stroke_linejoin="round", paint_order="stroke",

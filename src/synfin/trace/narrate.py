@@ -1,8 +1,7 @@
 """Says what happened and why: one function, `narrate`, from an event and what went before to sentences.
 
-Owns the choice of phrases (phrases.py has the words) and Context, the little that must be remembered to choose: states,
-who has finished, how often something was sent. No scenario adds text of its own. Each sentence keeps its facts beside its
-words, so that a test can compare them with the event's.
+Owns the choice of phrases: phrases.py has the words, context.py what must be remembered to choose. No scenario adds text
+of its own. Each sentence keeps its facts beside its words, so that a test can compare them with the event's.
 """
 
 import errno
@@ -11,9 +10,10 @@ from typing import Final, NamedTuple
 
 from synfin.engine import segment as why
 from synfin.engine.segment import ACK, FIN, RST, SYN, URG, flag_names
-from synfin.engine.seq import MASK, geq
+from synfin.engine.seq import MASK, diff, geq
 from synfin.engine.state import State, Trigger
 from synfin.trace import phrases as p
+from synfin.trace.context import Context, Half, readable
 from synfin.trace.events import (
     INJECTED,
     Called,
@@ -31,7 +31,6 @@ from synfin.trace.events import (
     TimerStarted,
     TraceEvent,
 )
-from synfin.trace.numbers import Numbers
 from synfin.trace.phrases import Duration
 from synfin.words import Text
 
@@ -66,157 +65,9 @@ def known(table: dict[str, Text], name: str) -> Text:
     return table.get(name) or Text(name, name)
 
 
-class _Half:
-    """What one end has done in a connection so far."""
-
-    __slots__ = ("active", "answered", "attempts", "peer_fin", "peer_fin_acked")
-
-    def __init__(self) -> None:
-        self.active = False  # it sent a SYN of its own accord
-        self.answered = False  # it has sent a segment after its SYN
-        self.attempts: dict[int, int] = {}  # raw sequence number -> how often something that takes numbers began there
-        self.peer_fin = -1  # the raw number after the peer's FIN, -1 while none has come
-        self.peer_fin_acked = False
-
-
-class _Way:
-    """The packets of one connection in one direction, in the order of sending."""
-
-    __slots__ = ("arrived", "latest", "order")
-
-    def __init__(self) -> None:
-        self.order: dict[int, int] = {}  # packet -> place
-        self.arrived: list[int] = []  # places, in the order of arrival
-        self.latest = -1  # the last place among them
-
-
-class Context:
-    """What a reader who has followed the trace so far knows. Made from all events, then fed with `advance`.
-
-    `absolute`: sequence numbers as on the wire, else counted from the initial ones.
-    """
-
-    def __init__(self, events: Iterable[TraceEvent], *, absolute: bool = False) -> None:
-        events = list(events)
-        self.numbers = Numbers(events)
-        self.absolute = absolute
-        self.states: dict[tuple[str, str], State] = {}
-        self.packets: dict[int, SegmentSent] = {}
-        self._halves: dict[tuple[str, str], _Half] = {}
-        self._ways: dict[tuple[str, str], _Way] = {}
-        self._peers: dict[tuple[str, str], str] = {}
-        for event in events:
-            if isinstance(event, PacketEvent):
-                self._peers.setdefault((event.host, event.connection), event.peer)
-                self._peers.setdefault((event.peer, event.connection), event.host)
-
-    def state(self, host: str, connection: str, port: int = -1) -> State:
-        """The state that `host` is in; where the connection is unknown there, LISTEN if `port` is listened on."""
-        state = self.states.get((host, connection))
-        if state is not None and state is not State.CLOSED:
-            return state
-        for (owner, name), listening in self.states.items():
-            if owner == host and " " not in name and name.endswith(f":{port}") and listening is State.LISTEN:
-                return State.LISTEN
-        return State.CLOSED
-
-    def peer(self, host: str, connection: str) -> str:
-        """The host at the other end, or the connection's name when no packet has shown it."""
-        return self._peers.get((host, connection), connection or "?")
-
-    def half(self, host: str, connection: str) -> _Half:
-        """What `host` has done in `connection`."""
-        half = self._halves.get((host, connection))
-        if half is None:
-            half = self._halves[host, connection] = _Half()
-        return half
-
-    def way(self, host: str, connection: str) -> _Way:
-        """The packets that `host` sent in `connection`."""
-        way = self._ways.get((host, connection))
-        if way is None:
-            way = self._ways[host, connection] = _Way()
-        return way
-
-    def seq(self, event: PacketEvent) -> int:
-        """The sequence number of a packet as the reader wants it."""
-        numbered = None if self.absolute else self.numbers.of(event.packet)
-        return event.seq if numbered is None else numbered.seq
-
-    def ack(self, event: PacketEvent) -> int:
-        """The acknowledgment number of a packet as the reader wants it."""
-        numbered = None if self.absolute else self.numbers.of(event.packet)
-        return event.ack if numbered is None else numbered.ack
-
-    def next(self, event: PacketEvent) -> int:
-        """The number that acknowledges the whole of a packet."""
-        after = self.seq(event) + event.segment.length
-        return after & MASK if self.absolute else after
-
-    def window(self, event: PacketEvent) -> int:
-        """The window of a packet in bytes."""
-        numbered = self.numbers.of(event.packet)
-        return event.window if numbered is None else numbered.window
-
-    def advance(self, event: TraceEvent) -> None:
-        """Take `event` in, after it has been narrated."""
-        if isinstance(event, SegmentSent):
-            self.packets[event.packet] = event
-            if _readable(event):
-                self._sent(event)
-        elif isinstance(event, SegmentDelivered):
-            self._delivered(event)
-        elif isinstance(event, SegmentDuplicated):
-            if event.packet in self.packets:
-                self.packets[event.copy] = self.packets[event.packet]
-        elif isinstance(event, StateChanged):
-            self.states[event.host, event.connection] = event.new
-            if event.old is State.CLOSED or event.new is State.LISTEN:
-                self._halves.pop((event.host, event.connection), None)
-        elif isinstance(event, Fault) and event.what == "host crashed":
-            for key in [key for key in self.states if key[0] == event.subject]:
-                del self.states[key]
-                self._halves.pop(key, None)
-
-    def _sent(self, event: SegmentSent) -> None:
-        way = self.way(event.host, event.connection)
-        way.order[event.packet] = len(way.order)
-        if event.reason == INJECTED:
-            return
-        half = self.half(event.host, event.connection)
-        segment = event.segment
-        if segment.length:
-            half.attempts[segment.seq] = half.attempts.get(segment.seq, 0) + 1
-        if event.reason == why.SYN_OPEN:
-            half.active = True
-        elif not segment.flags & SYN:
-            half.answered = True
-        if half.peer_fin >= 0 and segment.flags & ACK and geq(segment.ack, half.peer_fin):
-            half.peer_fin_acked = True
-
-    def _delivered(self, event: SegmentDelivered) -> None:
-        sent = self.packets.get(event.packet)
-        if sent is None or not _readable(sent):
-            return
-        way = self.way(sent.host, sent.connection)
-        place = way.order.get(sent.packet, 0)
-        way.arrived.append(place)
-        way.latest = max(way.latest, place)
-        segment = sent.segment
-        if segment.flags & FIN:
-            self.half(event.host, event.connection).peer_fin = (segment.seq + segment.length) & MASK
-
-
-def _readable(event: PacketEvent) -> bool:
-    try:
-        return event.view is not None
-    except ValueError:  # ParseError
-        return False
-
-
 def narrate(event: TraceEvent, context: Context) -> Sentence | None:
     """The sentence for `event`, None where the events around it say it all. `context` has seen what went before."""
-    if isinstance(event, PacketEvent) and not _readable(event) and event.packet not in context.packets:
+    if isinstance(event, PacketEvent) and not readable(event) and event.packet not in context.packets:
         return None
     say = _BY_KIND.get(type(event))
     return None if say is None else say(event, context)
@@ -238,7 +89,7 @@ def narrate_all(events: Iterable[TraceEvent], *, absolute: bool = False) -> list
 
 def _sent(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, SegmentSent)
-    if not _readable(event):
+    if not readable(event):
         return None
     segment = event.segment
     facts: dict[str, Fact] = {
@@ -266,6 +117,8 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
         facts["next"] = context.next(event)
     if "{attempt}" in reason.en:
         facts["attempt"] = context.half(event.host, event.connection).attempts.get(segment.seq, 0) + 1
+    if "{unread}" in reason.en:
+        facts["unread"] = _unread(event, context.half(event.host, event.connection))
     return Sentence(event, joined(*parts, p.COLON, reason, p.STOP), facts)
 
 
@@ -274,6 +127,14 @@ def _reason(event: SegmentSent, context: Context) -> Text:
     half = context.half(event.host, event.connection)
     state = context.states.get((event.host, event.connection), State.CLOSED)
     match event.reason:
+        case why.ACK_DUPLICATE if not event.window:
+            return p.ACK_WINDOW_CLOSED
+        case why.ACK_DUPLICATE if _fills_gap(event, half):
+            return p.ACK_FILLS_GAP
+        case why.RETRANSMIT_HANDSHAKE if event.flags & ACK and not half.timed_out:
+            return p.SYN_ACK_ASKED_AGAIN
+        case why.RESET_ABORT if _unread(event, half) > 0:
+            return p.RESET_UNREAD
         case why.SYN_ACK if half.active:
             return p.SYN_ACK_SIMULTANEOUS
         case why.FIN_SENT if half.peer_fin >= 0:
@@ -289,10 +150,24 @@ def _reason(event: SegmentSent, context: Context) -> Text:
     return p.REASONS.get(event.reason, p.NOT_MEANT)
 
 
+def _fills_gap(event: SegmentSent, half: Half) -> bool:
+    """Whether what has just arrived was taken and lies before the number that is now acknowledged (RFC 5681 4.2)."""
+    came = half.arrived
+    return came is not None and not half.refused and came.length > 0 and not geq(came.seq, event.ack)
+
+
+def _unread(event: SegmentSent, half: Half) -> int:
+    """How many bytes had come in order by the acknowledgment number and were not read; 0 where the trace cannot tell."""
+    if half.read < 0 or half.peer_isn < 0 or not event.flags & ACK:
+        return 0
+    ends = half.peer_fin >= 0 and geq(event.ack, half.peer_fin)
+    return ((event.ack - half.peer_isn - 1 - ends) & MASK) - half.read
+
+
 def _lost(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, SegmentLost)
     sent = context.packets.get(event.packet)
-    if sent is None or not _readable(sent):
+    if sent is None or not readable(sent):
         return None
     facts: dict[str, Fact] = {
         "who": sent.host,
@@ -328,11 +203,12 @@ def _delivered(event: TraceEvent, context: Context) -> Sentence | None:
     """Only the late ones: of the others the arrow says when they arrive."""
     assert isinstance(event, SegmentDelivered)
     sent = context.packets.get(event.packet)
-    if sent is None or not _readable(sent):
+    if sent is None or not readable(sent):
         return None
     way = context.way(sent.host, sent.connection)
     place = way.order.get(sent.packet, -1)
-    if way.latest <= place or place in way.arrived:
+    copy = event.packet != sent.packet
+    if way.latest <= place or (place in way.arrived and not copy):
         return None
     overtaken = sum(1 for other in way.arrived if other > place)
     facts: dict[str, Fact] = {
@@ -343,12 +219,17 @@ def _delivered(event: TraceEvent, context: Context) -> Sentence | None:
         "delay": Duration(event.time - sent.time),
         "overtaken": overtaken,
     }
-    return Sentence(event, p.LATE, facts)
+    parts = [p.LATE_COPY if copy else p.LATE]
+    numbered = context.numbers.of(sent.packet)
+    if sent.reason != INJECTED and numbered is not None and way.isn not in (-1, numbered.first_of_direction):
+        facts["here"] = sent.seq if context.absolute else diff(sent.seq, way.isn)
+        parts.append(p.OF_EARLIER)
+    return Sentence(event, joined(*parts, p.STOP), facts)
 
 
 def _copied(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, SegmentDuplicated)
-    if not _readable(event):
+    if not readable(event):
         return None
     facts: dict[str, Fact] = {"who": event.host, "flags": flag_names(event.flags), "seq": context.seq(event)}
     return Sentence(event, p.DUPLICATED, facts)
@@ -357,7 +238,7 @@ def _copied(event: TraceEvent, context: Context) -> Sentence | None:
 def _corrupted(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, SegmentCorrupted)
     sent = context.packets.get(event.packet)
-    if sent is None or not _readable(sent):
+    if sent is None or not readable(sent):
         return None
     facts: dict[str, Fact] = {
         "who": sent.host,
@@ -418,7 +299,7 @@ def _dropped(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, Dropped)
     facts: dict[str, Fact] = {"who": event.host, "reason": p.DROPS.get(event.reason, Text(*[str(event.reason)] * 2))}
     sent = context.packets.get(event.packet)
-    if sent is None or not _readable(sent):
+    if sent is None or not readable(sent):
         return Sentence(event, joined(p.DROPPED_UNREAD, p.STOP), facts)
     facts["flags"], facts["seq"] = flag_names(sent.flags), context.seq(sent)
     return Sentence(event, joined(p.DROPPED, p.STOP), facts)
@@ -431,6 +312,8 @@ def _called(event: TraceEvent, context: Context) -> Sentence | None:
     if event.blocked:
         facts["blocked"] = Duration(event.blocked)
         parts.append(p.CALL_WAITED)
+    elif event.error or event.result:
+        parts.append(p.CALL_AT_ONCE)
     if event.error:
         facts["error"] = errno.errorcode.get(event.error, str(event.error))
         parts.append(p.CALL_FAILED)

@@ -44,13 +44,13 @@ NANOSECONDS: Final = Text("ns", "纳秒")
 SENDS: Final = Text("{who} sends {flags}, seq {seq}", "{who} 发出 {flags}，序号 {seq}")
 SENDS_AGAIN: Final = Text("{who} sends {flags} again, seq {seq}", "{who} 重发 {flags}，序号 {seq}")
 TURNS_UP: Final = Text(
-    "A {flags} with the address of {who}, seq {seq}, turns up in the network",
+    "A segment with the address of {who} turns up in the network, {flags}, seq {seq}",
     "网络中出现一个带有 {who} 地址的 {flags}，序号 {seq}",
 )
 WITH_ACK: Final = Text(", ack {ack}", "，确认号 {ack}")
 WITH_BYTES: Final = Text(", {length} bytes", "，数据 {length} 字节")
 WITH_BYTE: Final = Text(", {length} byte", "，数据 {length} 字节")
-WITH_URGENT: Final = Text(", urgent up to number {urgent}", "，紧急数据到序号 {urgent} 为止")
+WITH_URGENT: Final = Text(", urgent before number {urgent}", "，紧急数据到序号 {urgent} 之前为止")
 WITH_WINDOW: Final = Text(", window {window}", "，窗口 {window}")
 COLON: Final = Text(": ", "：")
 STOP: Final = Text(".", "。")
@@ -75,10 +75,6 @@ REASONS: Final[dict[int, Text]] = {
         "no ACK came before the retransmission timer ran out; attempt {attempt}",
         "重传计时器到期仍未收到确认；第 {attempt} 次发送",
     ),
-    why.RETRANSMIT_OPENED: Text(
-        "the window is open again, and what the closed one refused goes along; attempt {attempt}",
-        "窗口重新打开，先前因窗口关闭未被接收的数据随之再发；第 {attempt} 次发送",
-    ),
     why.FAST_RETRANSMIT: Text(
         "it does not wait for the timer, for the ACKs say that {peer} lacks just this; attempt {attempt}",
         "不等计时器到期，因为重复的确认说明 {peer} 正缺这一段；第 {attempt} 次发送",
@@ -89,7 +85,7 @@ REASONS: Final[dict[int, Text]] = {
     ),
     why.ACK_DELAYED: Text(
         "it acknowledges what came; no data was there for the ACK to ride on",
-        "确认收到的数据；没有数据可以捎带这个确认",
+        "确认收到的内容；没有数据可以捎带这个确认",
     ),
     why.ACK_SECOND: Text(
         "at least every second full-sized segment is acknowledged at once",
@@ -182,6 +178,22 @@ DATA_ON_THIRD: Final = Text(
     "the third segment, which already carries data; the ACK of all of it will be {next}",
     "第三个报文段，同时已经携带数据；全部收到后的确认号将是 {next}",
 )
+ACK_FILLS_GAP: Final = Text(
+    "what came fills a gap, so it says at once that it has everything before {ack}",
+    "收到的填补了空缺，所以立即说明 {ack} 之前的都已收到",
+)
+ACK_WINDOW_CLOSED: Final = Text(
+    "its window is closed, so it takes nothing and says again that it waits for {ack}",
+    "它的窗口已关闭，什么都不接收，只再次说明它在等 {ack}",
+)
+SYN_ACK_ASKED_AGAIN: Final = Text(
+    "{peer} asked once more, so the answer was lost or is late; attempt {attempt}",
+    "{peer} 又请求了一次，说明先前的回答丢失或迟到了；第 {attempt} 次发送",
+)
+RESET_UNREAD: Final = Text(
+    "a reset, for it gives the connection up with {unread} bytes unread; {peer} must learn that they are lost (RFC 2525 2.17)",
+    "复位，它放弃连接时还有 {unread} 字节未读，必须让 {peer} 知道这些数据丢失了（RFC 2525 2.17）",
+)
 SYN_ACK_SIMULTANEOUS: Final = Text(
     "both opened at once; its own SYN again, now with the ACK of the other one ({ack})",
     "双方同时打开，再次发出自己的 SYN，并确认对方的 SYN（{ack}）",
@@ -209,8 +221,16 @@ CORRUPTED: Final = Text(
     "网络改变了 {who} 的 {flags}（序号 {seq}）中的 {count} 个比特：第 {bits} 位。",
 )
 LATE: Final = Text(
-    "The {flags} of {who}, seq {seq}, reaches {peer} only now, after {delay}, overtaken by {overtaken} sent later.",
-    "{who} 的 {flags}（序号 {seq}）经过 {delay} 才到达 {peer}：后发的 {overtaken} 个报文段已先到达。",
+    "The {flags} of {who}, seq {seq}, reaches {peer} only now, after {delay}, overtaken by {overtaken} sent later",
+    "{who} 的 {flags}（序号 {seq}）经过 {delay}才到达 {peer}：后发的 {overtaken} 个报文段已先到达",
+)
+LATE_COPY: Final = Text(
+    "The copy of the {flags} of {who}, seq {seq}, reaches {peer} only now, after {delay}, overtaken by {overtaken} sent later",
+    "{who} 的 {flags}（序号 {seq}）的副本经过 {delay}才到达 {peer}：后发的 {overtaken} 个报文段已先到达",
+)
+OF_EARLIER: Final = Text(
+    "; it belongs to an earlier connection, and in this one its number means {here}",
+    "；它属于先前的连接，而在现在的连接里，它的序号相当于 {here}",
 )
 CAUSES: Final[dict[str, Text]] = {
     "loss": Text("random loss", "随机丢失"),
@@ -278,14 +298,14 @@ ENTERED: Final[dict[S, Text]] = {
     S.LAST_ACK: Text("both directions are done but for the ACK of its FIN", "两个方向都已结束，只等对自己 FIN 的确认"),
     S.TIME_WAIT: Text(
         "it stays for 2MSL, for its last ACK may be lost and old segments must die out",
-        "停留 2MSL：最后的确认可能丢失，旧报文段也要在网络中消失",
+        "停留 2MSL，因为最后的确认可能丢失，旧报文段也要在网络中消失",
     ),
     S.CLOSED: Text("the connection is over", "连接结束"),
 }
 CLOSED_BY: Final[dict[T, Text]] = {
     T.TWO_MSL: Text(
-        "2MSL have passed, so nothing of this connection can be left in the network",
-        "2MSL 已过，网络中不会再有这个连接的报文段",
+        "2MSL have passed, and nothing of this connection should be left in the network",
+        "2MSL 已过，网络中应当不再有这个连接的报文段",
     ),
     T.ACK_OF_FIN: Text("its FIN is acknowledged, and nothing is left to do", "FIN 已得到确认，一切都已完成"),
     T.RESET: Text("the reset ends the connection at once", "复位使连接立即结束"),
@@ -383,14 +403,15 @@ DROPS: Final[dict[D, Text]] = {
 
 # The application.
 CALLS: Final = Text("{who}'s application calls {call}({arguments})", "{who} 的应用程序调用 {call}({arguments})")
-CALL_WAITED: Final = Text(", which blocks for {blocked}", "，阻塞了 {blocked}")
-CALL_SUCCEEDED: Final = Text(" and succeeds", "，成功")
-CALL_RESULT: Final = Text(" and returns {result}", "，返回 {result}")
+CALL_WAITED: Final = Text(", which blocks for {blocked} and", "，阻塞了 {blocked}，")
+CALL_AT_ONCE: Final = Text(", which", "，立即")
+CALL_SUCCEEDED: Final = Text(" succeeds", "成功")
+CALL_RESULT: Final = Text(" returns {result}", "返回 {result}")
 CALL_END: Final = Text(
-    " and returns {result}: the stream has ended, the peer sends nothing more",
-    "，返回 {result}：数据流已结束，对方不再发送",
+    " returns {result}: the stream has ended, the peer sends nothing more",
+    "返回 {result}：数据流已结束，对方不再发送",
 )
-CALL_FAILED: Final = Text(" and fails with {error}", "，失败：{error}")
+CALL_FAILED: Final = Text(" fails with {error}", "失败：{error}")
 
 # Faults.
 FAULTS: Final[dict[str, Text]] = {

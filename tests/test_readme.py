@@ -123,6 +123,20 @@ def test_the_test_in_the_readme_passes_and_has_at_most_20_lines(
 
 
 @pytest.mark.parametrize("name", READMES)
+def test_the_other_programs_in_the_readme_run_without_a_word_of_complaint(
+    name: str, tmp_path: Path, shell_environment: dict[str, str]
+) -> None:
+    programs = [block for block in blocks(read(name)) if block.language == "python"][1:]
+    assert len(programs) == 2
+    for program in programs:
+        run = subprocess.run(
+            [sys.executable, "-c", program.text],
+            cwd=tmp_path, env=shell_environment, check=False, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert (run.returncode, run.stderr) == (0, ""), f"{name}:{program.line}"
+
+
+@pytest.mark.parametrize("name", READMES)
 def test_every_link_of_the_readme_leads_somewhere(name: str) -> None:
     assert [target for target in links(read(name)) if not (ROOT / target).exists()] == []
 

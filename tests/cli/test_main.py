@@ -18,18 +18,21 @@ SYNFIN = Path(sys.executable).parent / "synfin"
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("demo --loss 200", "synfin demo: Invalid value for '--loss': 200 is not a percentage from 0 to 100"),
-        ("demo --loss nan", "synfin demo: Invalid value for '--loss': nan is not a percentage from 0 to 100"),
-        ("demo --delay -1", "synfin demo: Invalid value for '--delay': -1 is not a time from 0 to 3,600,000 ms"),
-        ("demo --delay soon", "synfin demo: Invalid value for '--delay': soon is not a time from 0 to 3,600,000 ms"),
+        ("demo --loss 200", "synfin demo: Invalid value for '--loss': '200' is not a percentage from 0 to 100"),
+        ("demo --loss nan", "synfin demo: Invalid value for '--loss': 'nan' is not a percentage from 0 to 100"),
+        ("demo --seed one", "synfin demo: Invalid value for '--seed': 'one' is not a whole number from 0 on"),
+        ("demo --seed -1", "synfin demo: Invalid value for '--seed': '-1' is not a whole number from 0 on"),
+        ("demo --segment 0", "synfin demo: Invalid value for '--segment': '0' is not a whole number from 1 on"),
+        ("demo --delay -1", "synfin demo: Invalid value for '--delay': '-1' is not a time from 0 to 3,600,000 ms"),
+        ("demo --delay soon", "synfin demo: Invalid value for '--delay': 'soon' is not a time from 0 to 3,600,000 ms"),
         (
             "demo --isn abc",
-            "synfin demo: Invalid value for '--isn': abc is not two numbers from 0 to 2^32 - 1"
+            "synfin demo: Invalid value for '--isn': 'abc' is not two numbers from 0 to 2^32 - 1"
             " with a comma between: 1234567,7654321",
         ),
         (
             "demo --isn 1,4294967296",
-            "synfin demo: Invalid value for '--isn': 1,4294967296 is not two numbers from 0 to 2^32 - 1"
+            "synfin demo: Invalid value for '--isn': '1,4294967296' is not two numbers from 0 to 2^32 - 1"
             " with a comma between: 1234567,7654321",
         ),
         ("demo --svg /no/such/place.svg", "synfin demo: Invalid value for '--svg': there is no directory /no/such"),

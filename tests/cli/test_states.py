@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from synfin.cli.main import run
+from synfin.cli.output import in_reach
 from synfin.cli.states import draw, explain
 from synfin.cli.statesvg import BENDS, PLACES, drawn, svg
 from synfin.cli.statewords import WORDS
@@ -100,3 +101,11 @@ def test_the_svg_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["states", "--svg", str(path), "--lang", "en"]) == 0
     assert path.read_text(encoding="utf-8") == svg("en")
     assert capsys.readouterr().out == f"diagram: {path}\n"
+
+
+def test_arrows_are_ascii_where_nothing_else_can_be_written() -> None:
+    for state in State:
+        assert in_reach(explain(state, "en"), "ascii").isascii()
+    assert "  rcv SYN --------------------------------------------> SYN-RECEIVED\n" in in_reach(draw("en"), "ascii")
+    assert in_reach(draw("en"), "utf-8") == draw("en")
+    assert in_reach(draw("zh"), None) == draw("zh")

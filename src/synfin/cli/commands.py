@@ -5,6 +5,7 @@ when the command runs.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,12 @@ SEQUENCE_NUMBERS: Final = 1 << 32
 
 def percentage(text: str) -> float:
     """0 to 100, with or without a percent sign."""
-    return _number(text, "%", 100.0, f"{text} is not a percentage from 0 to 100")
+    return _number(text, "%", 100.0, f"{text!r} is not a percentage from 0 to 100")
 
 
 def milliseconds(text: str) -> float:
     """A time in milliseconds, with or without `ms`."""
-    return _number(text, "ms", LARGEST_DELAY, f"{text} is not a time from 0 to {LARGEST_DELAY:,.0f} ms")
+    return _number(text, "ms", LARGEST_DELAY, f"{text!r} is not a time from 0 to {LARGEST_DELAY:,.0f} ms")
 
 
 def _number(text: str, unit: str, largest: float, rule: str) -> float:
@@ -36,6 +37,17 @@ def _number(text: str, unit: str, largest: float, rule: str) -> float:
     return number
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """What turns text into a number from `least` on."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 100 and int(text) >= least):
+            raise click.BadParameter(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return number
+
+
 def sequence_numbers(text: str) -> tuple[int, int]:
     """Two initial sequence numbers, the client's and the server's: `1234567,7654321`; hexadecimal with 0x."""
     try:
@@ -43,7 +55,7 @@ def sequence_numbers(text: str) -> tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) != 2 or not all(0 <= number < SEQUENCE_NUMBERS for number in numbers):
-        raise click.BadParameter(f"{text} is not two numbers from 0 to 2^32 - 1 with a comma between: 1234567,7654321")
+        raise click.BadParameter(f"{text!r} is not two numbers from 0 to 2^32 - 1 with a comma between: 1234567,7654321")
     return numbers[0], numbers[1]
 
 
@@ -93,7 +105,7 @@ def synfin(context: click.Context) -> None:
 @synfin.command()
 @click.argument("scenario", required=False)
 @click.option("--list", "listing", is_flag=True, help="The scenarios, one a line, name first.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Decides every chance.")
+@click.option("--seed", type=whole_number(0), default="1", show_default=True, metavar="N", help="Decides every chance.")
 @click.option("--loss", type=percentage, metavar="PERCENT", help="So much of what is sent is lost, both ways.")
 @click.option("--delay", type=milliseconds, metavar="MS", help="One-way delay of the link.")
 @click.option("--svg", type=output_file, metavar="FILE", help="Write the ladder as an SVG too.")
@@ -101,7 +113,7 @@ def synfin(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The events instead of the ladder, one JSON object a line.")
 @click.option("--isn", type=sequence_numbers, metavar="X,Y", help="Initial sequence numbers of client and server.")
 @click.option("--absolute", is_flag=True, help="Sequence numbers as on the wire instead of counted from the SYN.")
-@click.option("--segment", type=click.IntRange(min=1), metavar="N", help="Draw the header of the N-th segment instead.")
+@click.option("--segment", type=whole_number(1), metavar="N", help="Draw the header of the N-th segment instead.")
 @lang_option
 def demo(scenario: str | None, listing: bool, **options: Any) -> None:
     """Play SCENARIO in virtual time and draw it; without one, the whole life of a connection.

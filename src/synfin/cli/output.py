@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 import click
 
 WIDTH: Final = 80  # columns, whatever the terminal has: what the README shows is what is seen
+ARROWS: Final = "─▶"
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -23,6 +24,15 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def colour() -> bool:
     """wants_colour for this process's stdout."""
     return wants_colour(sys.stdout, os.environ)
+
+
+def in_reach(text: str, encoding: str | None) -> str:
+    """`text` with its arrows in ASCII where `encoding` has none (LANG=C, PYTHONIOENCODING=ascii)."""
+    try:
+        ARROWS.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(str.maketrans(ARROWS, "->"))
+    return text
 
 
 def write_file(path: Path, content: bytes) -> None:

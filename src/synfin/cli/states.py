@@ -3,9 +3,10 @@
 Owns the layout in 80 columns. Knows no move of its own: every arrow is a row of engine.state.
 """
 
+import sys
 from pathlib import Path
 
-from synfin.cli.output import WIDTH, write_file
+from synfin.cli.output import WIDTH, in_reach, write_file
 from synfin.cli.statesvg import svg as diagram
 from synfin.cli.statewords import (
     BEYOND,
@@ -116,4 +117,4 @@ def show(name: str | None, svg: Path | None, lang: str) -> None:
         print(f"{DIAGRAM.say(lang)}: {svg}")
         if state is None:
             return
-    print(draw(lang) if state is None else explain(state, lang))
+    print(in_reach(draw(lang) if state is None else explain(state, lang), sys.stdout.encoding))

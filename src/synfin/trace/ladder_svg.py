@@ -215,11 +215,14 @@ class _Picture:
             (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
         under = " ".join(below)
         remarks = self._remarks(arrow)
-        # What is too long to stand below between the lifelines stands above, where there are fewer words.
-        fits = width(f"{under}  {remarks}") * SMALL_CELL <= math.hypot(x2 - x1, y2 - y1)
-        high, low = ("", remarks) if fits else (remarks, "")
-        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn, (high, color)))
-        self.body.append(self._label(cx, cy + 14, "", under, 10.5, svg.GREY, anchor, turn, (low, color)))
+        length = math.hypot(x2 - x1, y2 - y1)
+        fits = width(f"{under}  {remarks}") * SMALL_CELL <= (length / 2 if shaft.crossed else length)
+        # Else above, where there are fewer words; where arrows cross, in a line of its own, clear of the other's words.
+        beside, over = (remarks if fits else ""), (remarks if not fits and not shaft.crossed else "")
+        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn, (over, color)))
+        self.body.append(self._label(cx, cy + 14, "", under, 10.5, svg.GREY, anchor, turn, (beside, color)))
+        if remarks and not fits and shaft.crossed:
+            self.body.append(self._label(cx, cy + 27, "", "", 10.5, color, anchor, turn, (remarks, color)))
 
     def _label(
         self, x: float, y: float, flags: str, said: str, size: float, color: str, anchor: str, turn: str,
@@ -227,9 +230,10 @@ class _Picture:
     ) -> str:  # fmt: skip
         """A line of a shaft's words, with a white edge that keeps it readable on whatever lies below."""
         parts = svg.tag("tspan", flags, font_weight=700) + "\u00a0\u00a0" if flags else ""
-        parts += svg.tag("tspan", escape(said.replace(" ", "\u00a0")))
+        parts += svg.tag("tspan", escape(said.replace(" ", "\u00a0"))) if said else ""
         if remarks[0]:
-            parts += "\u00a0\u00a0" + svg.tag("tspan", escape(remarks[0]), font_size=10.5, fill=remarks[1], font_weight=600)
+            parts += "\u00a0\u00a0" if parts else ""
+            parts += svg.tag("tspan", escape(remarks[0]), font_size=10.5, fill=remarks[1], font_weight=600)
         return svg.tag(
             "text", parts, x=float(x), y=float(y), font_size=size, text_anchor=anchor, fill=color, transform=turn,
             font_family=svg.MONO, stroke=svg.PAPER, stroke_width=3, stroke_linejoin="round", paint_order="stroke",

@@ -87,12 +87,11 @@ def _rest_of_syn(c: "Connection", seg: Segment, now: int) -> None:
             take_text(c, seg, now)
         check_fin(c, now)
         return
-    count = len(seg.payload)
-    room = receiver.rcv_wnd
-    if seg.flags & FIN and count <= room:
-        receiver.fin_seq = (seg.seq + count) & MASK
-    if count:
-        receiver.store(seg.seq, memoryview(seg.payload)[:room], c.config.reassembly_segments)
+    text = memoryview(seg.payload)[: receiver.rcv_wnd]
+    if text:
+        receiver.store(seg.seq, text, c.config.reassembly_segments)
+    if seg.flags & FIN and len(text) == len(seg.payload):
+        receiver.fin_seq = (seg.seq + len(text)) & MASK
 
 
 def _take_off_syn(seg: Segment) -> None:

@@ -7,7 +7,7 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 
 from typing import Any, Final
 
-from synfin.engine import arrives, fastpath, output
+from synfin.engine import arrives, fastpath, invariants, output
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
@@ -258,12 +258,13 @@ class Connection(Entry):
         if sender.fin_queued or self.state not in CAN_SEND:
             raise UsageError(f"write after the sending side was closed, or without a connection; state {self.state}")
         room = sender.capacity - sender.buffer.size
+        if type(data) is memoryview and data.nbytes != len(data):
+            data = data.cast("B")
         count = len(data)
         if count > room:
-            if room <= 0:
-                return 0
-            data = memoryview(data)[:room]
-            count = room
+            count = max(room, 0)
+            data = memoryview(data)[:count]
+            flags &= ~WRITE_URGENT  # the urgent point is the end of the whole: it comes with the rest
         if not count:
             return 0
         sender.buffer.append(data)
@@ -306,6 +307,7 @@ class Connection(Entry):
             self.finish(Trigger.CLOSE, CloseReason.ABORTED, now)
             return
         self.sender.fin_queued = True
+        self.sender.more = False
         self.send_due = True
         if self.state is not State.SYN_RECEIVED:  # there it waits for ESTABLISHED (3.10.4)
             self._move(Trigger.CLOSE, now)
@@ -424,7 +426,7 @@ class Connection(Entry):
     @property
     def has_urgent(self) -> bool:
         """Whether an urgent byte waits to be read out of band."""
-        return bool(self.receiver.urgent_byte)
+        return self.receiver.urgent_byte != b""
 
     def read_urgent(self, peek: bool = False) -> bytes:
         """The urgent byte (MSG_OOB), b'' when there is none."""
@@ -432,6 +434,11 @@ class Connection(Entry):
         if not peek:
             self.receiver.urgent_byte = b""
         return byte
+
+    @property
+    def urgent_remains(self) -> bool:
+        """Whether urgent data, come or announced, is still to be read (3.8.5, MUST-33)."""
+        return self.receiver.urgent_remains()
 
     @property
     def at_mark(self) -> bool:
@@ -478,16 +485,4 @@ class Connection(Entry):
 
     def check_invariants(self) -> None:
         """Raises AssertionError where sequence space, buffers and timers contradict each other."""
-        sender, receiver = self.sender, self.receiver
-        outstanding = sender.outstanding
-        assert outstanding < 1 << 31, "SND.UNA =< SND.NXT"
-        if self.state not in OVER and self.state not in OPENING:
-            fin = 1 if sender.fin_sent and outstanding else 0
-            assert 0 <= outstanding - fin <= sender.buffer.size, "what is in flight is in the buffer"
-            assert not sender.fin_sent or outstanding - fin == sender.buffer.size, "nothing is sent after the FIN"
-            waiting = outstanding and not self.send_due
-            armed = self.timers.retransmission != NEVER or self.timers.persist != NEVER
-            assert armed or not waiting, "what is in flight has a timer"
-        assert receiver.rcv_wnd < 1 << 31, "RCV.NXT =< right edge"
-        assert receiver.size == receiver.counted(), "bytes counted are bytes kept"
-        assert self.state is not State.CLOSED or self.timers.earliest() == NEVER, "CLOSED has no timer"
+        invariants.check(self)

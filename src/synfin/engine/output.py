@@ -56,7 +56,7 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             sender.congestion.on_idle()
         while True:
             if room <= 0:
-                c.send_due = True
+                c.send_due = sender.has_work()
                 break
             plan = sender.next_plan(now, c.timers, c.config.persist_max)
             if plan is None:
@@ -64,7 +64,6 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             out.append(_data(c, plan, now))
             room -= plan.count + 1
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
-            sender.urgent_due = False
             c.ack_now = URGENT_NOTICE
     if c.ack_now != NO_ACK:
         out.append(_segment(c, now, c.sender.snd_nxt, ACK, c.ack_now, b""))
@@ -85,6 +84,7 @@ def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, paylo
         if 0 < ahead < HALF:  # seq inline: urgent data ends after this segment begins (3.8.5)
             segment.flags |= URG
             segment.urgent = min(ahead, 0xFFFF)
+            sender.urgent_due = False
     receiver.last_ack_sent = rcv_nxt
     receiver.unacked = 0
     c.ack_now = NO_ACK
@@ -110,8 +110,6 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     segment = _segment(c, now, plan.seq, flags, reason, payload)
     if count > sender.mss:
         segment.gso_size = sender.mss
-    if segment.flags & URG:
-        sender.urgent_due = False
     sender.sent(plan, now, c.timers)
     return segment
 

@@ -167,6 +167,12 @@ class Receiver:
         self.urgent_byte = data[offset : offset + 1]
         return data[:offset] + data[offset + 1 :]
 
+    def urgent_remains(self) -> bool:
+        """Whether urgent data, come or announced, is still to be read."""
+        if self.urgent_pending or self.mark > 0 or self.urgent_byte:
+            return True
+        return self.oob_inline and self.mark == 0
+
     # --- what the application takes
 
     def read(self, limit: int, peek: bool) -> bytes:

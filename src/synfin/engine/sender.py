@@ -138,13 +138,6 @@ class Sender:
     # --- levels
 
     @property
-    def flight(self) -> int:
-        """Bytes taken to be in the network, SYN and FIN counted."""
-        if self.resend >= 0:
-            return (self.resend - self.snd_una) & MASK
-        return (self.snd_nxt - self.snd_una) & MASK
-
-    @property
     def outstanding(self) -> int:
         """SND.NXT - SND.UNA."""
         return (self.snd_nxt - self.snd_una) & MASK
@@ -330,6 +323,7 @@ class Sender:
             self.probe_due = True
         else:
             self.forced = True
+            self.more = False
 
     def user_deadline(self, user_timeout: int) -> int:
         """When the oldest unanswered transmission or probe will have waited for `user_timeout` ns."""
@@ -435,12 +429,14 @@ class Sender:
 
     def _full_plan(self, count: int, data: int, window: int) -> Plan:
         mss = self.mss
-        self.forced = False
-        if self.gso_max > mss:
-            whole = min(count, self.gso_max)
-            count = whole if whole == data else whole - whole % mss
+        if self.gso_max > mss and not self.urgent_mode:  # one urgent pointer cannot serve every piece
+            count = min(count, self.gso_max)
+            tail = count % mss
+            if tail and not (count == data and self._small_may_go(tail, tail, 1)):
+                count -= tail
         else:
             count = mss
+        self.forced = False
         return Plan(self.snd_nxt, count, self.fin_queued and count == data and window > count, NEW_DATA)
 
     def _lone_fin(self, window: int, outstanding: int, now: int, timers: Timers) -> Plan | None:
@@ -457,22 +453,25 @@ class Sender:
             return True
         quiet = outstanding == 0 or self.nodelay
         if count == data:
-            if self.fin_queued or self.urgent_due:
+            if self.fin_queued or self.urgent_mode:
                 return True
             return quiet and not self.more
         return quiet and 2 * count >= self.max_snd_wnd
+
+    def has_work(self) -> bool:
+        """Whether there is anything that could go, were there room and a window."""
+        return self.fast_due or self.probe_due or self.resend >= 0 or self.unsent > 0 or self.fin_queued > self.fin_sent
 
     def _wait_for_window(self, now: int, timers: Timers) -> None:
         if self.snd_wnd == 0:
             self._close_window(now, timers)
 
-    def sent(self, plan: Plan, now: int, timers: Timers) -> bool:
-        """`plan` has gone. Returns whether it was sent before."""
+    def sent(self, plan: Plan, now: int, timers: Timers) -> None:
+        """`plan` has gone."""
         length = plan.count + (1 if plan.fin else 0)
         end = (plan.seq + length) & MASK
         if self.resend == plan.seq and plan.reason == self.resend_reason:
             self.resend = end if (end - self.resend_end) & MASK >= HALF else -1  # seq inline: end < resend_end
-        again = (plan.seq - self.snd_nxt) & MASK >= HALF
         if (end - self.snd_nxt - 1) & MASK < HALF:  # seq inline: end > SND.NXT
             self.snd_nxt = end
             if plan.fin:
@@ -488,8 +487,7 @@ class Sender:
             self._start_karn()
         self.last_sent = now
         if self.probing:
-            return again
+            return
         timers.persist = NEVER
         if timers.retransmission == NEVER or (plan.reason == FAST_RETRANSMIT and not self.partial):
             timers.retransmission = now + self.rtt.rto
-        return again

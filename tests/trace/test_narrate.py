@@ -150,7 +150,7 @@ def test_the_last_ack_is_called_that_in_time_wait_only() -> None:
         (ack(X + 1, Y + 1, why.ACK_OF_SYN_ACK), "server stays in SYN-RECEIVED and does not know yet that it is heard."),
         (data(X + 1, Y + 1, b"x"), "client keeps the bytes until they are acknowledged."),
         (fin(X + 1, Y + 1), "does not know that client has finished."),
-        (ack(X + 1, Y + 1), "a later ACK will say as much."),
+        (ack(X + 1, Y + 1), "a later ACK can say as much."),
         (Outgoing(X + 1, 0, RST, 0, why.RESET_ABORT), "still believes in the connection."),
     ],
 )
@@ -169,6 +169,31 @@ def test_a_loss_says_what_the_peer_does_not_know(out: Outgoing, meaning: str) ->
     assert last(hand).endswith(meaning)
     assert "(random loss)" in last(hand)
     assert "（随机丢失）" in last(hand, "zh")
+
+
+def test_the_loss_of_what_has_come_before_is_told_as_harmless() -> None:
+    hand = opened()
+    hand.lose(41, hand.send(40, "server", syn_ack(reason=why.RETRANSMIT_HANDSHAKE)))
+    assert last(hand).endswith("client stays in ESTABLISHED and misses nothing, for it has had this before.")
+    hand = closing()
+    hand.lose(141, hand.send(140, "client", fin(X + 1, Y + 1, why.RETRANSMIT_FIN)))
+    assert last(hand).endswith("server stays in CLOSE-WAIT and misses nothing, for it has had this before.")
+
+
+def test_a_lost_reset_leaves_a_connection_only_where_there_is_one() -> None:
+    hand = opened()
+    reset = Outgoing(X + 1, 0, RST, 0, why.RESET_NO_SOCKET)
+    hand.lose(41, hand.send(40, "client", reset))
+    assert last(hand).endswith("server stays in ESTABLISHED and still believes in the connection.")
+    hand.move(50, "server", Trigger.ABORT)
+    hand.lose(61, hand.send(60, "client", reset))
+    assert last(hand).endswith("server stays in LISTEN and has no connection that it could have ended.")
+
+
+def test_a_lost_ack_of_the_first_fin_may_be_made_good_by_a_later_one() -> None:
+    hand = closing()
+    hand.lose(111, hand.send(110, "server", ack(Y + 1, X + 2, why.ACK_OF_FIN)))
+    assert last(hand).endswith("client stays in FIN-WAIT-1 and repeats its FIN unless a later ACK comes in time.")
 
 
 def test_an_unknown_cause_is_said_as_it_is() -> None:

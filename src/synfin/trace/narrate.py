@@ -37,6 +37,8 @@ from synfin.words import Text
 Fact = str | int | Text | Duration
 SILENT_TIMERS: Final = ("delayed ACK", "2MSL")  # the ACK, or the change of state, that follows says it all
 
+AWAIT_ACK_OF_FIN: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
 
 class Sentence(NamedTuple):
     """A sentence about `event`: its words with placeholders, and the facts that fill them."""
@@ -185,7 +187,9 @@ def _loss_means(sent: SegmentSent, context: Context) -> Text:
     flags = sent.flags
     state = context.state(sent.peer, sent.connection, sent.view.destination_port)
     if flags & RST:
-        return p.LOST_RESET
+        return p.LOST_RESET_IDLE if state in (State.CLOSED, State.LISTEN) else p.LOST_RESET
+    if _known_already(sent, context):
+        return p.LOST_KNOWN
     if flags & SYN:
         return p.LOST_SYN_ACK if flags & ACK else p.LOST_SYN
     if flags & FIN:
@@ -194,9 +198,17 @@ def _loss_means(sent: SegmentSent, context: Context) -> Text:
         return p.LOST_THIRD
     if sent.length:
         return p.LOST_DATA
-    if sent.reason in (why.ACK_OF_FIN, why.ACK_TIME_WAIT):
-        return p.LOST_LAST_ACK
+    if sent.reason in (why.ACK_OF_FIN, why.ACK_TIME_WAIT) and state in AWAIT_ACK_OF_FIN:
+        return p.LOST_LAST_ACK if state in (State.LAST_ACK, State.CLOSING) else p.LOST_ACK_OF_FIN
     return p.LOST_ACK
+
+
+def _known_already(sent: SegmentSent, context: Context) -> bool:
+    """Whether the SYN or the FIN of a lost segment had come before."""
+    half, segment = context.half(sent.peer, sent.connection), sent.segment
+    if segment.flags & FIN:
+        return half.peer_fin == (segment.seq + segment.length) & MASK
+    return bool(segment.flags & SYN) and half.peer_isn == segment.seq
 
 
 def _delivered(event: TraceEvent, context: Context) -> Sentence | None:

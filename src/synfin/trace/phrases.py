@@ -209,9 +209,14 @@ LOST_SYN_ACK: Final = Text(" and does not know yet that it was heard", "，还�
 LOST_THIRD: Final = Text(" and does not know yet that it is heard", "，还不知道自己已被听到")
 LOST_FIN: Final = Text(" and does not know that {who} has finished", "，不知道 {who} 已经发完")
 LOST_LAST_ACK: Final = Text(" and will repeat its FIN", "，将会重发它的 FIN")
+LOST_ACK_OF_FIN: Final = Text(
+    " and repeats its FIN unless a later ACK comes in time", "，若没有后来的确认及时到达，就会重发它的 FIN"
+)
+LOST_KNOWN: Final = Text(" and misses nothing, for it has had this before", "，但没有错过什么，这些它早已收到")
 LOST_DATA: Final = Text("; {who} keeps the bytes until they are acknowledged", "；{who} 会保留这些数据，直到被确认")
-LOST_ACK: Final = Text("; a later ACK will say as much", "；之后的确认会补上它")
+LOST_ACK: Final = Text("; a later ACK can say as much", "；之后的确认可以补上它")
 LOST_RESET: Final = Text(" and still believes in the connection", "，仍以为连接存在")
+LOST_RESET_IDLE: Final = Text(" and has no connection that it could have ended", "，那里没有可以由它结束的连接")
 DUPLICATED: Final = Text(
     "The network makes a second copy of the {flags} of {who}, seq {seq}.",
     "网络把 {who} 的 {flags}（序号 {seq}）复制了一份。",

@@ -173,6 +173,16 @@ def test_a_syn_ack_of_a_simultaneous_open_offers_no_more_than_is_accepted() -> N
     assert one.connection.readable() == offered
 
 
+def test_the_window_of_a_syn_ack_stays_within_16_bits_although_an_ack_before_it_was_scaled() -> None:
+    """RFC 7323 2.2."""
+    one = syn_received(FULL)
+    assert say(one, SYN, IRS + 5, 0) == ["ACK seq=101 ack=301"]
+    assert one.connection.receiver.rcv_wnd == 262_144
+    one.now = SECOND
+    one.connection.handle_timers(SECOND)
+    assert last(one).window == 65_535
+
+
 # --- timestamps
 
 

@@ -356,6 +356,7 @@ class Connection(Entry):
         self.ack_now = NO_ACK
         self.send_due = self.syn_due = False
         self.sender.discard()
+        self.receiver.reassembly = None
 
     def two_msl_over(self, now: int) -> None:
         """The stack's TIME-WAIT entry has run out; it has told the observer."""

@@ -63,7 +63,7 @@ class Receiver:
         edge = (self.rcv_nxt + min(self.capacity, 0xFFFF)) & MASK
         if (edge - self.rcv_edge) & MASK < HALF:
             self.rcv_edge = self._goal = edge
-        return (self.rcv_edge - self.rcv_nxt) & MASK
+        return min((self.rcv_edge - self.rcv_nxt) & MASK, 0xFFFF)
 
     @property
     def rcv_wnd(self) -> int:

@@ -77,7 +77,7 @@ install_extras() {
 }
 
 trap 'remove_unfinished; exit 130' INT TERM
-mkdir -p out 2>/dev/null || fail "cannot write in $(pwd)"
+mkdir -p out 2>/dev/null && (: >"$log") 2>/dev/null || fail "cannot write $log in $(pwd)"
 case ${1-} in
 make) make_venv ;;
 install) install_extras "$2" ;;

@@ -179,3 +179,17 @@ def test_the_scenario_that_a_state_names_shows_that_state(state: State) -> None:
     assert trace is not None
     shown = [state for event in trace if isinstance(event, StateChanged) for state in (event.old, event.new)]
     assert state in (*shown, State.CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", ""], "synfin: a scenario's name is empty (synfin demo --list shows all)\n"),
+        (["demo", "--list", "lost-syn"], "synfin demo: --list shows all scenarios: it takes no name\n"),
+    ],
+)
+def test_a_name_that_is_empty_or_in_the_way_is_told_in_one_line(
+    arguments: list[str], said: str, capsys: Captured
+) -> None:
+    assert run(arguments) == 2
+    assert tuple(capsys.readouterr()) == ("", said)

@@ -12,7 +12,7 @@ from synfin.sim.faults import SeenPacket
 from synfin.sim.host import SimHost
 from synfin.sim.program import Socket
 from synfin.sim.world import World
-from synfin.trace.events import Fault, SegmentDelivered, SegmentLost, SegmentSent
+from synfin.trace.events import Called, Fault, SegmentDelivered, SegmentLost, SegmentSent
 
 
 def two(seed: int = 0, *, trace: bool = False, isn: object = None, config: TcpConfig | None = None, **link: object) -> World:
@@ -574,3 +574,28 @@ def test_a_flag_that_does_not_exist_is_refused(flags: str) -> None:
     world = two()
     with pytest.raises(UsageError, match="no flag"):
         world.hosts["client"].inject("server", source_port=1, destination_port=2, flags=flags)
+
+
+def test_the_calls_of_a_program_are_told_with_their_connection_from_socket_to_abort() -> None:
+    world = World(seed=1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        await (await listener.accept()).recv()
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80), b"early")
+        s.abort()
+
+    world.spawn(serve())
+    world.spawn(call())
+    world.run()
+    assert world.trace is not None
+    name = world.trace.connections()[-1]
+    told = [(e.call, e.arguments) for e in world.trace.of(name) if isinstance(e, Called) and e.host == "client"]
+    assert told == [("socket", "AF_INET"), ("connect", "10.0.0.2:80, b'early'"), ("abort", "")]

@@ -128,6 +128,8 @@ def demo(scenario: str | None, listing: bool, **options: Any) -> None:
     from synfin.cli import demo as command  # noqa: PLC0415  loads the simulator
 
     if listing:
+        if scenario is not None:
+            raise click.UsageError("--list shows all scenarios: it takes no name")
         command.list_scenarios(options["lang"], options["as_json"])
         return
     command.play(scenario, command.Options(**options))

@@ -51,6 +51,8 @@ def find(name: str) -> Scenario:
     folded = name.lower().replace("_", "-")
     if folded in SCENARIOS:
         return SCENARIOS[folded]
+    if not folded.strip():
+        raise UsageError("a scenario's name is empty (synfin demo --list shows all)")
     near = difflib.get_close_matches(folded, SCENARIOS, n=1, cutoff=0)
     raise UsageError(f"no scenario {name!r}; nearest: {near[0]} (synfin demo --list shows all)")
 
@@ -70,7 +72,7 @@ def play(name: str | None, options: Options) -> None:
     """Play a scenario and show it. Raises UsageError for an unknown name and for a segment that the run does not have."""
     if options.as_json and options.segment is not None:
         raise UsageError("--json shows all events, --segment one segment: choose one of them")
-    scenario = find(name or DEFAULT)
+    scenario = find(DEFAULT if name is None else name)
     trace = record(scenario, options)
     shown = _shown(scenario, trace, options)
     notices = _write_files(scenario, trace, options)

@@ -174,7 +174,9 @@ def _fold(name: str) -> str:
 
 
 def parse_state(name: str) -> State:
-    """The state meant by `name` in any spelling in use (SYN_SENT, SYN-RECV, syn_rcvd, FIN_WAIT1, finwait2, estab ...).
+    """The state meant by `name` in any spelling in use, or by enough of its beginning.
+
+    SYN_SENT, SYN-RECV, syn_rcvd, FIN_WAIT1, finwait2, estab ...
 
     Raises UsageError, which names the nearest spelling, when no state is meant.
     """
@@ -184,6 +186,11 @@ def parse_state(name: str) -> State:
             return state
     if folded in _ALIASES:
         return _ALIASES[folded]
+    if not folded:
+        raise UsageError(f"a state's name is wanted, not {name!r}")
+    begun = [state for state in State if _fold(state.value).startswith(folded)]
+    if len(begun) == 1:
+        return begun[0]
     import difflib  # noqa: PLC0415  only a mistake pays for it
 
     known = {_fold(state.value): state.value for state in State}

@@ -73,17 +73,10 @@ def wrong_ack_third(stage: Stage) -> None:
     handshake(stage)
 
 
-async def _call_with_data(stage: Stage, host: SimHost, data: bytes) -> None:
+async def _call_with_data(host: SimHost, data: bytes) -> None:
     s = host.socket()
-
-    async def connect() -> None:
-        await s.connect(("server", PORT))
-
-    stage.start(connect())
-    await host.sleep(0)
-    if s.connection is not None:
-        s.connection.write(data, host.now())  # in SYN-SENT it is queued (RFC 9293 3.10.2): no socket call does this
-        await s.recv()
+    await s.connect(("server", PORT), data)
+    await s.recv()
 
 
 async def _greet(host: SimHost) -> None:
@@ -95,7 +88,7 @@ async def _greet(host: SimHost) -> None:
 def data_on_third(stage: Stage) -> None:
     """What the client has to say already waits when the SYN,ACK comes, and goes with the third segment."""
     stage.start(_greet(stage.server))
-    stage.start(_call_with_data(stage, stage.client, b"hello, server"))
+    stage.start(_call_with_data(stage.client, b"hello, server"))
 
 
 def lost_syn(stage: Stage) -> None:

@@ -49,7 +49,10 @@ class Socket:
             raise UsageError(f"the IP version is 4 or 6, not {version!r}")
         self.host = host
         self.version = version
-        self._endpoint = Endpoint(host, FAMILIES[version]) if endpoint is None else endpoint
+        if endpoint is None:
+            endpoint = Endpoint(host, FAMILIES[version])
+            endpoint.made()
+        self._endpoint = endpoint
         self._endpoint.on_change = self._wake
         self._boot = host.boots
         self._entry: Connection | Listener | None = None
@@ -110,14 +113,17 @@ class Socket:
         endpoint.listen(backlog)
         self._entry = endpoint.listener
 
-    async def connect(self, address: tuple[str, int]) -> None:
-        """Active open to a host's name, or an address, and a port; raises ConnectionRefusedError, TimeoutError ..."""
+    async def connect(self, address: tuple[str, int], data: Buffer = b"") -> None:
+        """Active open to a host's name, or an address, and a port; raises ConnectionRefusedError, TimeoutError ...
+
+        `data` waits for the SYN,ACK and goes with the third segment (RFC 9293 3.10.1); no call of Linux does quite that.
+        """
         name, port = address
         endpoint = self._alive()
         until = self._until()
         remote = (self._resolve(name), port)
         try:
-            endpoint.connect(remote)
+            endpoint.connect(remote, data)
         except BlockingIOError:
             pass
         else:
@@ -220,15 +226,18 @@ class Socket:
 
     def close(self) -> None:
         """Close both directions and let the stack finish; with unread data the peer gets an RST. Repeating it does nothing."""
+        self._close(Endpoint.close)
+
+    def _close(self, how: Callable[[Endpoint], None]) -> None:
         self.host.sockets.pop(self, None)
         if self._boot == self.host.boots and not self.host.down:
-            self._endpoint.close()
+            how(self._endpoint)
         wake_all(self._waiters)  # who waits here gets EBADF
 
     def abort(self) -> None:
-        """Close by RST."""
-        self._alive().settings.linger_reset = True
-        self.close()
+        """Close by RST (ABORT, RFC 9293 3.10.5)."""
+        self._alive()
+        self._close(Endpoint.abort)
 
     # What it is
 

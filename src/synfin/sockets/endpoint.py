@@ -236,8 +236,16 @@ class Endpoint(Opening):
     def close(self) -> None:
         """Close both directions and let the stack finish; with unread data, or SO_LINGER of 0, by RST. Repeating it does
         nothing."""
-        if self._phase == CLOSED:
-            return
+        if self._phase != CLOSED:
+            self._close("close", "linger 0" if self.settings.linger_reset else "")
+
+    def abort(self) -> None:
+        """Close by RST, whatever is unread or unsent. Repeating it does nothing."""
+        if self._phase != CLOSED:
+            self.settings.linger_reset = True
+            self._close("abort", "")
+
+    def _close(self, call: str, arguments: str) -> None:
         now = self.host.now()
         connection = self._connection
         key = b"" if self._observer is None else self._key()
@@ -253,7 +261,7 @@ class Endpoint(Opening):
         if self._binding is not None:
             self._stack.unbind(self._binding)
         if self._observer is not None:
-            self._told("close", "", key=key)
+            self._told(call, arguments, key=key)
         self.vanish()
 
     def vanish(self) -> None:

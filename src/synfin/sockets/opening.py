@@ -11,8 +11,9 @@ from typing import Final, Self
 from synfin.engine.connection import Connection
 from synfin.engine.errors import CloseReason
 from synfin.engine.listener import Listener
+from synfin.engine.segment import Buffer
 from synfin.engine.state import State
-from synfin.sockets.calls import ERRNO_OF_END, Address, Caller, failure, name_of, refusal
+from synfin.sockets.calls import ERRNO_OF_END, Address, Caller, excerpt, failure, name_of, refusal
 from synfin.sockets.host import Host
 from synfin.sockets.options import Settings
 from synfin.stack.addresses import ANY4, ANY6, listener_key, local_of, local_port_of, remote_of, remote_port_of
@@ -37,7 +38,7 @@ class Opening(Caller):
     """The first half of Endpoint."""
 
     __slots__ = (
-        "_address", "_binding", "_connection", "_ended", "_error", "_listener", "_phase", "_remote", "_shut_read",
+        "_address", "_binding", "_connection", "_early", "_ended", "_error", "_listener", "_phase", "_remote", "_shut_read",
         "_shut_write", "_stack", "family", "references", "settings",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Opening(Caller):
         self._ended: bool = False  # the connection's end has been turned into `_error`
         self._shut_read: bool = False
         self._shut_write: bool = False
+        self._early: str = ""  # an excerpt of what connect was given to send
 
     def made(self) -> None:
         """Tell the observer of the application's call that made this socket; who makes one for an application calls it."""
@@ -212,9 +214,9 @@ class Opening(Caller):
 
     # --- connect
 
-    def connect(self, address: Address) -> None:
-        """Active open. Raises EINPROGRESS when it has begun, EALREADY while it goes on; the call after its end returns or
-        raises what came of it, and EISCONN from then on (inet_stream_connect)."""
+    def connect(self, address: Address, data: Buffer = b"") -> None:
+        """Active open; `data` goes with the third segment. Raises EINPROGRESS when it has begun, EALREADY while it goes on;
+        the call after its end returns or raises what came of it, and EISCONN from then on (inet_stream_connect)."""
         self._check_open()
         if self._phase == CONNECTING:
             raise failure(errno.EALREADY)
@@ -228,21 +230,26 @@ class Opening(Caller):
         if self._phase in (CONNECTED, LISTENING):
             self._fail("connect", name_of(address), errno.EISCONN)
         try:
-            self._open(address)
+            self._early = excerpt(data) if data else ""
+            self._open(address, data)
         except OSError as error:
-            self._told("connect", name_of(address), error=error.errno or 0)
+            self._told("connect", self._target(address), error=error.errno or 0)
             raise
         if self._phase == CONNECTING:
             raise failure(errno.EINPROGRESS)
 
-    def _open(self, address: Address) -> None:
+    def _target(self, address: Address) -> str:
+        """The arguments of connect, in words."""
+        return f"{name_of(address)}, {self._early}" if self._early else name_of(address)
+
+    def _open(self, address: Address, data: Buffer) -> None:
         remote = (self._on_the_wire(address[0]), address[1])
         if not remote[1]:
             raise failure(errno.ECONNREFUSED)  # nobody listens there
         now = self.host.now()
         config = self.settings.config(self._stack.config)
         try:
-            connection = self._stack.connect((None, 0), remote, now, config, binding=self._binding)
+            connection = self._stack.connect((None, 0), remote, now, config, binding=self._binding, data=data)
         except StackError as error:
             raise refusal(error) from None
         self._connection = connection
@@ -270,7 +277,7 @@ class Opening(Caller):
         else:
             return
         if self._observer is not None and self._remote is not None:
-            self._told("connect", name_of(self._remote), error=self._error, key=connection.key)
+            self._told("connect", self._target(self._remote), error=self._error, key=connection.key)
 
     def _forget_connection(self) -> None:
         if self._connection is not None:

@@ -157,12 +157,20 @@ class HostRecorder(Observer):
         self._trace = trace
         self._host = host
         self._append = trace.events.append
+        self._made: list[Called] = []  # `socket` calls of which it is not known yet what became of them
+
+    def _claim(self, connection: str) -> None:
+        """The oldest socket without a name turns out to be the one of `connection`."""
+        if self._made:
+            self._made.pop(0).connection = connection
 
     def state_changed(self, now: int, key: bytes, old: State, trigger: Trigger, new: State) -> None:
         trace = self._trace
         packet = -1
         if trigger.value.startswith("rcv"):
             packet, _ = trace.being_processed(self._host, now)
+        elif trigger is Trigger.ACTIVE_OPEN:
+            self._claim(trace.name(key))
         self._append(StateChanged(now, self._host, trace.name(key), old, trigger, new, packet))
 
     def dropped(self, now: int, key: bytes, reason: DropReason, segment: Segment | None) -> None:
@@ -181,4 +189,9 @@ class HostRecorder(Observer):
     def called(
         self, now: int, key: bytes, call: str, arguments: str, started: int, result: str, error: int
     ) -> None:
-        self._append(Called(now, self._host, self._trace.name(key), call, arguments, started, result, error))
+        event = Called(now, self._host, self._trace.name(key), call, arguments, started, result, error)
+        if call == "socket":
+            self._made.append(event)
+        elif call == "bind" or (call == "close" and not key):
+            self._claim(event.connection)
+        self._append(event)

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.segment import ACK, FIN, PSH, RST, SYN, URG, Outgoing, Segment
 from synfin.engine.state import State
+from synfin.engine.timewait import TimeWait
 from tests.engine.harness import A_KEY, B_KEY, MILLISECOND, SECOND, End, incoming
 from tests.rfc.build import FULL, PLAIN, STATES, Watch
 
@@ -180,6 +181,7 @@ class Network(RuleBasedStateMachine):
         self.read = [bytearray(), bytearray()]
         self.wire: list[list[bytes]] = [[], []]  # pickled: a segment may be delivered twice
         self.observers = [Watch(), Watch()]
+        self.tails: list[TimeWait | None] = [None, None]  # what a stack keeps of a connection in TIME-WAIT
 
     @initialize(
         fast=st.booleans(), options=st.booleans(), nagle=st.booleans(),
@@ -229,15 +231,25 @@ class Network(RuleBasedStateMachine):
     def send(self, side: int, room: int) -> None:
         end = self.ends[side]
         end.now = self.now
-        for out in end.out(room):
+        outs = end.out(room)
+        tail = self.tails[side]
+        if tail is not None:
+            tail.transmit(self.now, outs, room)
+        elif end.connection.state is State.TIME_WAIT:
+            self.tails[side] = TimeWait(end.connection, self.now)
+        for out in outs:
             out.payload = bytes(out.payload)
             self.wire[side].append(pickle.dumps(incoming(out)))
 
     def _arrive(self, side: int, index: int, keep: bool) -> None:
         queue = self.wire[side]
-        if queue:
-            data = queue[index % len(queue)] if keep else queue.pop(index % len(queue))
-            self.ends[1 - side].connection.receive(pickle.loads(data), self.now)
+        if not queue:
+            return
+        data = queue[index % len(queue)] if keep else queue.pop(index % len(queue))
+        if self.ends[1 - side].connection.state is State.TIME_WAIT and self.tails[1 - side] is None:
+            self.send(1 - side, 1 << 30)
+        receiver = self.tails[1 - side] or self.ends[1 - side].connection
+        receiver.receive(pickle.loads(data), self.now)
 
     @rule(side=st.integers(0, 1), count=st.integers(1, 20))
     def deliver(self, side: int, count: int) -> None:
@@ -301,7 +313,7 @@ class Network(RuleBasedStateMachine):
 
 
 Network.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=60, deadline=None, derandomize=True,
+    max_examples=400, stateful_step_count=60, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )  # fmt: skip
 TestNetwork = Network.TestCase

@@ -1,7 +1,8 @@
 """For pytest: many seeds for one test, and what to know about the simulated runs of a test that fails.
 
-Owns nothing of a run. Loaded as a plugin (`-p synfin.testing`, or `pytest_plugins = ["synfin.testing"]` in a conftest.py) it
-adds the seed, the command that replays it and the files to a test that fails after its run has ended; a failure inside of
+Owns nothing of a run. pytest loads it as a plugin where synfin is installed; where plugins are not loaded by themselves
+(PYTEST_DISABLE_PLUGIN_AUTOLOAD), `-p synfin.testing` does, or `pytest_plugins = ["synfin.testing"]` in a conftest.py. It adds
+the seed, the command that replays it and the files to a test that fails after its run has ended; a failure inside of
 `synfin.sim.run` says so without a plugin.
 """
 

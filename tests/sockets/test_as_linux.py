@@ -370,6 +370,8 @@ def options(side: Side) -> None:
         (SOL, socket.SO_REUSEADDR, 1), (SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_NODELAY, 1),
         (TCP, socket.TCP_USER_TIMEOUT, 5000), (TCP, socket.TCP_USER_TIMEOUT, 0), (SOL, socket.SO_OOBINLINE, 1),
         (SOL, socket.SO_RCVBUF, 8192), (SOL, socket.SO_SNDBUF, 8192), (TCP, socket.TCP_NODELAY, 0),
+        (TCP, socket.TCP_KEEPIDLE, 30), (TCP, socket.TCP_KEEPINTVL, 5), (TCP, socket.TCP_KEEPCNT, 3),
+        (TCP, socket.TCP_KEEPIDLE, 0), (TCP, socket.TCP_KEEPINTVL, 32_768), (TCP, socket.TCP_KEEPCNT, 128),
     ):  # fmt: skip
         side.note(sock.setsockopt, level, name, value)
         side.note(sock.getsockopt, level, name)
@@ -388,6 +390,7 @@ def options_of_a_listener_are_inherited(side: Side) -> None:
     listener, address = side.listener()
     listener.setsockopt(TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(SOL, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(TCP, socket.TCP_KEEPIDLE, 30)
     sock = side.client()
     outcome(sock.connect, address)
     side.settle()
@@ -395,6 +398,7 @@ def options_of_a_listener_are_inherited(side: Side) -> None:
     for name in (socket.SO_KEEPALIVE, socket.SO_ACCEPTCONN, socket.SO_REUSEADDR):
         side.note(accepted.getsockopt, SOL, name)
     side.note(accepted.getsockopt, TCP, socket.TCP_NODELAY)
+    side.note(accepted.getsockopt, TCP, socket.TCP_KEEPIDLE)
     side.note(listener.getsockopt, SOL, socket.SO_ACCEPTCONN)
 
 

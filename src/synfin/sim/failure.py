@@ -15,6 +15,7 @@ from typing import Final
 from synfin.engine.config import SECOND
 from synfin.engine.errors import UsageError
 from synfin.sim.world import World
+from synfin.trace.events import SegmentSent
 from synfin.trace.recorder import Trace
 
 SEED: Final = "SYNFIN_SEED"
@@ -81,22 +82,24 @@ def explain(error: BaseException, world: World, made: bool, directory: str | Pat
         return
     folder = Path(directory or os.environ.get(DIRECTORY) or DEFAULT_DIRECTORY)
     base = folder / _file_name(world.seed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        error.add_note(f"synfin: its ladder: {_draw(world.trace, base)}")
-        error.add_note(f"synfin: its packets: {_capture(world.trace, base)}")
-    except Exception as trouble:  # the failure itself is what matters
-        error.add_note(f"synfin: its files could not be written: {type(trouble).__name__}: {trouble}")
+    for what, write in (("ladder", _draw), ("packets", _capture)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            said = write(world.trace, base)
+        except Exception as trouble:  # the failure itself is what matters
+            said = f"could not be written: {type(trouble).__name__}: {trouble}"
+        error.add_note(f"synfin: its {what}: {said}")
 
 
 def _draw(trace: Trace, base: Path) -> str:
-    """The ladder of the connection that was in use last."""
+    """The ladder of the connection that last sent a packet (what a host says to itself is on no network)."""
     from synfin.trace.ladder import build_ladder  # noqa: PLC0415  only a failure pays for it
     from synfin.trace.ladder_svg import ladder_svg  # noqa: PLC0415
 
-    last = next((event.connection for event in reversed(trace.events) if " " in event.connection), "")
+    sent = (event.connection for event in reversed(trace.events) if isinstance(event, SegmentSent))
+    last = next((connection for connection in sent if " " in connection), "")
     if not last:
-        return "none, there was no connection"
+        return "none, no connection sent a packet"
     if len(trace.of(last)) > LONGEST_LADDER:
         return f"not drawn, {last} has more than {LONGEST_LADDER} events"
     path = base.with_suffix(".svg")

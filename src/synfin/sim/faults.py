@@ -126,6 +126,11 @@ class SeenPacket:
         self.destination, self.destination_port = view.destination, view.destination_port
 
     @property
+    def version(self) -> int:
+        """4 or 6; what stands there in a packet that is neither."""
+        return self.data[0] >> 4 if self.data else 0
+
+    @property
     def flags(self) -> int:
         """The control bits, engine.segment's constants."""
         return self.segment.flags
@@ -381,4 +386,7 @@ class Asked(Rule):
         self._function = function
 
     def decide(self, now: int, data: bytes) -> Verdict | None:
-        return self._function(SeenPacket(data))
+        verdict = self._function(SeenPacket(data))
+        if verdict is not None and not isinstance(verdict, Verdict):
+            raise UsageError(f"a rule answers a Verdict (Drop, Delay ...) or None, not {verdict!r}")
+        return verdict

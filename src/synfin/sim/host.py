@@ -24,6 +24,7 @@ from synfin.wire.packet import build_packet
 
 UP: Final = "up"
 DOWN: Final = "down"
+LOOPBACK: Final = (bytes((127, 0, 0, 1)), bytes(15) + b"\1")  # every host's own, never on the network
 SILENT: Final = "silent"
 
 Isn = Callable[["SimHost", bytes, int], int]  # host, key, now -> initial sequence number
@@ -70,6 +71,8 @@ class SimHost(Node, Host):
     ) -> None:
         Node.__init__(self, name)
         self.addresses = addresses
+        families = {len(address) for address in addresses}
+        self._loopback = tuple(own for own in LOOPBACK if len(own) in families and own not in addresses)
         self.config = config
         self.state = UP
         self.boots = 0
@@ -96,7 +99,7 @@ class SimHost(Node, Host):
         self.boots += 1
         self.nic = Nic(self, self._network, self._checksums)
         self.stack = Stack(
-            addresses=self.addresses,
+            addresses=(*self.addresses, *self._loopback),
             config=self.config,
             device=self.nic,
             clock=self.now,
@@ -119,9 +122,10 @@ class SimHost(Node, Host):
         return self._clock.now
 
     def resolve(self, name: str) -> list[bytes]:
-        """The packed addresses of a host's name, of `localhost`, or of an address in text; [] when there is no such name."""
+        """The packed addresses of a host's name, of `localhost` (127.0.0.1 and ::1, which every host has for itself), or of an
+        address in text; [] when there is no such name."""
         if name in ("localhost", ""):
-            return list(self.addresses)
+            return [own for own in LOOPBACK if own in self.addresses or own in self._loopback]
         node = self._network.nodes.get(name)
         if isinstance(node, SimHost):
             return list(node.addresses)
@@ -129,6 +133,15 @@ class SimHost(Node, Host):
             return [packed(name)]
         except UsageError:
             return []
+
+    def names(self) -> list[str]:
+        """See Host."""
+        return [node.name for node in self._network.nodes.values() if isinstance(node, SimHost)]
+
+    def reaches(self, address: bytes) -> bool:
+        """See Host. An address that no host has is one that never answers; a host without a link was forgotten."""
+        node = None if address in self._loopback else self._network.addresses.get(address)
+        return node is None or node is self or self._network.route(self, address) is not None
 
     @property
     def down(self) -> bool:
@@ -161,6 +174,8 @@ class SimHost(Node, Host):
 
     def name_of(self, address: bytes) -> str:
         """The name of the host that has this packed address, "" where none has it."""
+        if address in self._loopback:
+            return "localhost"
         node = self._network.addresses.get(address)
         return "" if node is None else node.name
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from synfin.engine.config import SECOND
 from synfin.engine.segment import Outgoing
@@ -148,6 +148,12 @@ class Medium:
         self.clear_at = max(self.clear_at, arrives)
 
 
+def _fail(error: Exception) -> NoReturn:
+    """End the run with what a user's rule has raised: the socket call that sent the packet is not to blame, and asyncio's
+    transports would take it for a fault of the connection."""
+    raise error
+
+
 class Direction:
     """One way of a link. Fields are in nanoseconds, bytes, packets and bits a second; call `refresh` after changing one.
 
@@ -261,7 +267,12 @@ class Direction:
         if self.medium is not None:
             self.medium.hold(self, leaves, arrival)
         for rule in self._rules:
-            verdict = rule.decide(now, data)
+            try:
+                verdict = rule.decide(now, data)
+            except Exception as error:
+                self._rules = [other for other in self._rules if other is not rule]  # said once
+                self._clock.schedule(now, _fail, (error,))
+                continue
             if verdict is not None:
                 self._carry_out(verdict, item, arrival)
                 return

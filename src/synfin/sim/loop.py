@@ -6,6 +6,7 @@ order in equal runs. Everything else, the transports above all, is asyncio's.
 """
 
 import asyncio
+import errno
 import gc
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -132,7 +133,8 @@ class SimDescriptors(Descriptors):
 class SimLoop(asyncio.SelectorEventLoop):
     """An event loop in the virtual time of `world`.
 
-    When a host crashes, its sockets vanish and the tasks that were made while it spoke are cancelled.
+    When a host crashes, its sockets vanish, the tasks that were made while it spoke are cancelled, and its protocols are told
+    by `connection_lost`: the objects live on, and whoever waits for the end of a connection would wait for ever.
     """
 
     def __init__(self, world: World) -> None:
@@ -143,6 +145,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._hosts: dict[str, Host] = {}  # who has sockets or tasks
         self._signals: dict[int, Callable[..., object]] = {}
         self._ending = False
+        self._crashed = False  # any host, at any time
         super().__init__(SimSelector(world.clock, self._descriptors))
         self._clock_resolution = RESOLUTION
 
@@ -199,6 +202,11 @@ class SimLoop(asyncio.SelectorEventLoop):
         """The tasks that are not done and where each of them stands."""
         return "; ".join(f"{task.get_name()!r} {_where(task)}" for task in self.tasks())
 
+    @property
+    def watches_real(self) -> bool:
+        """Whether a descriptor of the kernel is watched."""
+        return self._selector.has_real  # type: ignore[attr-defined, no-any-return]
+
     # --- hosts
 
     def _meet(self, host: Host) -> None:
@@ -207,12 +215,17 @@ class SimLoop(asyncio.SelectorEventLoop):
             host.on_crash.append(partial(self._crash, host))
 
     def _crash(self, host: Host) -> None:
-        for _, endpoint in self._descriptors:
-            if endpoint.host is host:
-                endpoint.vanish()
+        self._crashed = True
+        gone = [fd for fd, endpoint in self._descriptors if endpoint.host is host]
+        for fd in gone:
+            self._descriptors.endpoint(fd).vanish()
         for task in self.tasks():
             if isinstance(task, SimTask) and task.host is host:
                 task.cancel(f"{host.name} has crashed")
+        for fd in gone:
+            transport = self._transports.get(fd)  # type: ignore[attr-defined]
+            if transport is not None:
+                transport._force_close(ConnectionAbortedError(errno.ECONNABORTED, f"{host.name} has crashed"))
 
     async def getaddrinfo(  # type: ignore[override]
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -236,7 +249,8 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """See asyncio."""
-        if not (self._ending and isinstance(context.get("exception"), asyncio.CancelledError)):
+        dropped = self._ending or self._crashed
+        if not (dropped and isinstance(context.get("exception"), asyncio.CancelledError)):
             super().call_exception_handler(context)
 
     def run_in_executor(  # type: ignore[override]

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,17 +97,24 @@ def _run_loop(main: Program[T], world: World, debug: bool) -> T:
     loop = SimLoop(world)
     loop.set_debug(debug)
     token = loop.descriptors.use()
+    threads = threading.enumerate()
+    failed: BaseException | None = None
     try:
         asyncio.set_event_loop(loop)
         result: T = loop.run_until_complete(loop.create_task(_begin(main, world), name="main"))
         return result
     except Deadlock:
-        raise Deadlock(
+        failed = Deadlock(
             f"at {world.clock.now / SECOND:.9f} s nothing is left to happen, and these tasks wait: {loop.who_waits()}"
-        ) from None
+            + _who_else(loop, threads)
+        )
+        raise failed from None
+    except BaseException as error:
+        failed = error
+        raise
     finally:
         try:
-            _end(loop)
+            _end(loop, failed)
         finally:
             asyncio.set_event_loop(None)
             loop.close()
@@ -115,8 +123,16 @@ def _run_loop(main: Program[T], world: World, debug: bool) -> T:
             loop.descriptors.leave(token)
 
 
+def _who_else(loop: SimLoop, before: list[threading.Thread]) -> str:
+    """What may have been waited for and has no part in virtual time; "" where there is none."""
+    started = [repr(thread.name) for thread in threading.enumerate() if thread not in before]
+    others = [f"the thread {name}" for name in started] + ["real descriptors"] * loop.watches_real
+    return f". A run does not wait for what lives in another time: {', '.join(others)}" if others else ""
+
+
 async def _begin(main: Program[T], world: World) -> T:
     if callable(main):
+        _check_arguments(main, world)
         program = main(world)
         if not inspect.isawaitable(program):
             raise UsageError(f"main is an async function of the world, or a coroutine, not {main!r}")
@@ -127,14 +143,38 @@ async def _begin(main: Program[T], world: World) -> T:
         return await main
 
 
-def _end(loop: SimLoop) -> None:
-    """Cancel what is left, as asyncio.run does, but in the order of making."""
+def _check_arguments(main: Callable[..., Any], world: World) -> None:
+    try:
+        takes = inspect.signature(main).replace(return_annotation=inspect.Signature.empty)
+    except ValueError:  # a callable that does not say
+        return
+    try:
+        takes.bind(world)
+    except TypeError:
+        name = getattr(main, "__name__", "main")
+        raise UsageError(
+            f"sim.run calls {name} with the World as its one argument, which {name}{takes} does not take; "
+            f"one that wants no world is given as a coroutine: sim.run({name}())"
+        ) from None
+
+
+def _end(loop: SimLoop, failed: BaseException | None) -> None:
+    """Cancel what is left, as asyncio.run does, but in the order of making. `failed` is what the run has raised."""
     loop.end()
     left = loop.tasks()
     for task in left:
         task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    try:
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    except Deadlock:
+        for task in loop.tasks():
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is said here
+        stuck = f"cancelled at the end of the run, these tasks wait on, and nothing is left to happen: {loop.who_waits()}"
+        if failed is None:
+            raise Deadlock(stuck) from None
+        failed.add_note(f"synfin: {stuck}")
+        return
     for task in left:
         if not task.cancelled() and task.exception() is not None and task.get_name() != "main":
             loop.call_exception_handler(

@@ -47,6 +47,14 @@ class Host:
         """The packed addresses that `name` stands for, in order of preference; [] for an unknown name."""
         raise NotImplementedError
 
+    def names(self) -> list[str]:
+        """The names that are known, for a message; [] where nobody can tell."""
+        return []
+
+    def reaches(self, address: bytes) -> bool:
+        """False when it is certain that nothing leads to this packed address."""
+        return True
+
     def name_of(self, address: bytes) -> str:
         """The name of the host that has this packed address, "" where it is not known."""
         return self.name if address in self.stack.addresses else ""

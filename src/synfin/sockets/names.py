@@ -4,6 +4,7 @@ Owns the translation between them and packed addresses. A name means what the sp
 file and no server of the machine is asked, so that equal runs resolve equally.
 """
 
+import difflib
 import socket
 from typing import Any, Final
 
@@ -36,9 +37,14 @@ def resolution_failure(number: int, text: str) -> socket.gaierror:
     return socket.gaierror(number, text)
 
 
-def unknown_name() -> socket.gaierror:
-    """What an unknown name gives."""
-    return resolution_failure(socket.EAI_NONAME, "Name or service not known")
+def unknown_name(host: Host | None = None, name: str = "") -> socket.gaierror:
+    """What an unknown name gives; with `host` a note says which names it knows."""
+    error = resolution_failure(socket.EAI_NONAME, "Name or service not known")
+    known = host.names() if host is not None and name else []
+    if known:
+        near = difflib.get_close_matches(name, known, n=1)
+        error.add_note(f"synfin: no host {name!r}; " + (f"nearest: {near[0]!r}" if near else f"hosts are {', '.join(known)}"))
+    return error
 
 
 def numeric(text: str) -> bytes:
@@ -112,7 +118,7 @@ def _host_part(host: Host, name: str, family: int) -> bytes:
     for packed in host.resolve(name):
         if len(packed) == size:
             return packed
-    raise unknown_name()
+    raise unknown_name(host, name)
 
 
 def getaddrinfo(
@@ -149,7 +155,7 @@ def _addresses(host: Host, name: str | None, family: int, flags: int) -> list[by
         raise unknown_name()
     known = [literal] if literal else host.resolve(name) if name else []
     if not known:
-        raise unknown_name()
+        raise unknown_name(host, name)
     wanted = [packed for packed in known if family in (0, AF_INET if len(packed) == 4 else AF_INET6)]
     if not wanted:
         raise resolution_failure(socket.EAI_ADDRFAMILY, "Address family for hostname not supported")

@@ -1,8 +1,9 @@
 """Socket options: what setsockopt and getsockopt know, and what they answer with, as Linux does.
 
 Owns the table of options and the values set before there is a connection. An option that does not act is not there:
-ENOPROTOOPT, never a silent success. One exception is SO_KEEPALIVE: servers switch it on without asking whether it is there
-(aiohttp for each connection), so it is taken and told back, and no probe is sent; TCP_KEEPIDLE and its like are not there.
+ENOPROTOOPT, never a silent success. One exception is keep-alive: servers and clients switch it on without asking whether it
+is there (aiohttp for each connection, redis with its three times), so SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and
+TCP_KEEPCNT are taken and told back, and no probe is sent.
 """
 
 import errno
@@ -28,6 +29,13 @@ TCP_USER_TIMEOUT: Final = 18
 TCP_INFO: Final = 11
 TCP_CONGESTION: Final = 13
 
+# Keep-alive's options: their values at first and the largest (Linux's net/tcp.h).
+KEEPALIVE: Final[dict[str, tuple[int, int]]] = {
+    "keep_idle": (7200, 32_767),  # seconds
+    "keep_interval": (75, 32_767),  # seconds
+    "keep_count": (9, 127),
+}
+
 # enum in Linux's net/tcp_states.h, as TCP_INFO has it
 STATE_NUMBER: Final[dict[State, int]] = {
     State.ESTABLISHED: 1,
@@ -47,11 +55,14 @@ STATE_NUMBER: Final[dict[State, int]] = {
 class Settings:
     """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
 
-    __slots__ = ("_changes", "keepalive", "linger_reset", "oob_inline", "reuse_address", "user_timeout", "v6only")
+    __slots__ = (
+        "_changes", "keep_times", "keepalive", "linger_reset", "oob_inline", "reuse_address", "user_timeout", "v6only",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._changes: dict[str, Any] | None = None
         self.keepalive: bool = False
+        self.keep_times: dict[str, int] | None = None  # those of KEEPALIVE that were set
         self.linger_reset: bool = False
         self.oob_inline: bool = False
         self.reuse_address: bool = False
@@ -76,6 +87,7 @@ class Settings:
         """A copy for an accepted socket."""
         copy = Settings()
         copy._changes = None if self._changes is None else dict(self._changes)
+        copy.keep_times = None if self.keep_times is None else dict(self.keep_times)
         copy.keepalive, copy.linger_reset, copy.oob_inline = self.keepalive, self.linger_reset, self.oob_inline
         copy.reuse_address, copy.user_timeout, copy.v6only = self.reuse_address, self.user_timeout, self.v6only
         return copy
@@ -133,6 +145,20 @@ def _set_user_timeout(endpoint: "Endpoint", value: int) -> None:
     timeout = value * MILLISECOND or endpoint.host.stack.config.user_timeout
     endpoint.settings.change("user_timeout", timeout)
     endpoint.apply("user_timeout", timeout)
+
+
+def _keep_alive(name: str) -> tuple[Get, Set]:
+    first, largest = KEEPALIVE[name]
+
+    def get(endpoint: "Endpoint") -> int:
+        return (endpoint.settings.keep_times or {}).get(name, first)
+
+    def set_(endpoint: "Endpoint", value: int) -> None:
+        if not 1 <= value <= largest:
+            raise failure(errno.EINVAL)
+        endpoint.settings.keep_times = {**(endpoint.settings.keep_times or {}), name: value}
+
+    return get, set_
 
 
 def _set_oob_inline(endpoint: "Endpoint", value: int) -> None:
@@ -218,6 +244,9 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (S, socket.SO_LINGER): _get_linger,
     (T, socket.TCP_NODELAY): _get_nodelay,
     (T, socket.TCP_MAXSEG): _get_maxseg,
+    (T, socket.TCP_KEEPIDLE): _keep_alive("keep_idle")[0],
+    (T, socket.TCP_KEEPINTVL): _keep_alive("keep_interval")[0],
+    (T, socket.TCP_KEEPCNT): _keep_alive("keep_count")[0],
     (T, TCP_USER_TIMEOUT): _get_user_timeout,
     (T, TCP_INFO): _get_info,
     (T, TCP_CONGESTION): _get_congestion,
@@ -232,6 +261,9 @@ SET: Final[dict[tuple[int, int], Set]] = {
     (S, socket.SO_SNDBUF): _buffer("send_buffer")[1],
     (T, socket.TCP_NODELAY): _set_nodelay,
     (T, socket.TCP_MAXSEG): _set_maxseg,
+    (T, socket.TCP_KEEPIDLE): _keep_alive("keep_idle")[1],
+    (T, socket.TCP_KEEPINTVL): _keep_alive("keep_interval")[1],
+    (T, socket.TCP_KEEPCNT): _keep_alive("keep_count")[1],
     (T, TCP_USER_TIMEOUT): _set_user_timeout,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _set_v6only,
 }

@@ -9,6 +9,7 @@ Non-blocking mode is complete. A call that would block on a socket in blocking m
 
 import _socket
 import errno
+import os
 import socket
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, SupportsIndex
@@ -58,7 +59,9 @@ class Socket(socket.socket):
         if kind & NONBLOCK:
             self._timeout = 0.0
         if kind & ~(NONBLOCK | CLOEXEC) != socket.SOCK_STREAM or self._proto not in (0, socket.IPPROTO_TCP):
-            raise failure(errno.EPROTONOSUPPORT)
+            error = failure(errno.EPROTONOSUPPORT)
+            error.add_note("synfin is a TCP: a simulated socket is SOCK_STREAM")
+            raise error
         self._take(Endpoint(host or current_host(), int(socket.AF_INET) if family == -1 else int(family)))
         self._endpoint.made()
 
@@ -226,6 +229,10 @@ class Socket(socket.socket):
         packed = packed_address(endpoint.host, address, endpoint.family, "connect")
         if self._timeout != 0.0:
             self._blocked(BlockingIOError(), "connect")
+        here = endpoint.host
+        if not here.reaches(packed[0]):
+            way = f"no link leads from {here.name} to {here.name_of(packed[0])}"
+            raise OSError(errno.ENETUNREACH, f"{os.strerror(errno.ENETUNREACH)}: {way}")
         endpoint.connect(packed)
 
     def connect_ex(self, address: Any) -> int:

@@ -57,6 +57,27 @@ def test_aiohttp_serves_and_asks() -> None:
     assert lost["loss"] > 5
 
 
+def test_aiohttp_asks_the_world_for_names_where_aiodns_would_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(aiohttp.abc.AbstractResolver):
+        async def resolve(self, *_: Any, **__: Any) -> Any:
+            raise OSError("the machine's DNS")
+
+        async def close(self) -> None:
+            """Nothing to close."""
+
+    async def program(world: World, server: sim.Host, client: sim.Host) -> Any:
+        runner = await start(server)
+        with client:
+            async with aiohttp.ClientSession() as session, session.post("http://server/add?n=1") as response:
+                answer = await response.json()
+        await runner.cleanup()
+        return answer
+
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", Elsewhere)
+    assert on_two_hosts(program) == {"n": 1, "bytes": 0}
+    assert vars(aiohttp.connector)["DefaultResolver"] is Elsewhere
+
+
 def test_aiohttp_survives_a_cut_and_its_dates_are_the_worlds() -> None:
     async def main(world: World) -> Any:
         server, client = world.host("server"), world.host("client")

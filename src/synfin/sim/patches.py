@@ -229,9 +229,19 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (select, "select", _select),
         (select, "poll", _poll),
     ]
+    return [entry for entry in listed if hasattr(entry[0], entry[1])]
+
+
+def _in_libraries() -> list[tuple[Any, str, Any]]:
+    """The same, of libraries that would go past the loop: anyio to threads of its own, aiohttp to the machine's DNS where
+    aiodns is installed."""
+    listed: list[tuple[Any, str, Any]] = []
     backend = sys.modules.get("anyio._backends._asyncio")
     if backend is not None:
         listed.append((backend.AsyncIOBackend, "run_sync_in_worker_thread", classmethod(_inline)))
+    connector, resolver = sys.modules.get("aiohttp.connector"), sys.modules.get("aiohttp.resolver")
+    if connector is not None and resolver is not None:
+        listed.append((connector, "DefaultResolver", resolver.ThreadedResolver))  # asks loop.getaddrinfo
     return [entry for entry in listed if hasattr(entry[0], entry[1])]
 
 
@@ -257,6 +267,8 @@ class Patches:
             if callable(original) and owner is not random.Random:
                 copies[id(original)] = (name, stand_in)
         self._serve_copies(copies)
+        for owner, name, stand_in in _in_libraries():
+            self._put(owner, name, stand_in)
         return self
 
     def _put(self, owner: Any, name: str, stand_in: Any) -> None:

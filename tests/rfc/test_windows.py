@@ -115,6 +115,17 @@ def test_a_full_buffer_closes_the_window_and_it_may_stay_closed() -> None:
     assert last(one).window == 0
 
 
+def test_a_buffer_is_at_least_one_byte_and_at_most_what_sequence_numbers_can_tell_apart() -> None:
+    """RFC 7323 2.3: windows of at most 2^30."""
+    one = established(FULL)
+    for name in ("send_buffer", "receive_buffer"):
+        one.connection.set_option(name, 0, 0)
+    assert (one.connection.sender.capacity, one.connection.receiver.capacity) == (1, 1)
+    for name in ("send_buffer", "receive_buffer"):
+        one.connection.set_option(name, 1 << 40, 0)
+    assert (one.connection.sender.capacity, one.connection.receiver.capacity) == (1 << 30, 1 << 30)
+
+
 # --- receiver's silly-window avoidance
 
 

@@ -33,6 +33,7 @@ from synfin.engine.timers import Timers
 
 WRITE_URGENT: Final = 1  # the last byte of this write is urgent (MSG_OOB)
 WRITE_MORE: Final = 2  # more follows at once: hold back a partial segment (MSG_MORE)
+MAX_BUFFER: Final = 1 << 30  # bytes: half of what sequence numbers can tell apart (RFC 7323 2.3)
 MAX_REPLIES: Final = 64  # answers kept for one `transmit`; what exceeds them is answered by one of them
 NO_ACK: Final = -1
 CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
@@ -457,9 +458,9 @@ class Connection(Entry):
             self.sender.nodelay = bool(value)
             self.send_due = self.send_due or (bool(value) and self.established)
         elif name == "send_buffer":
-            self.sender.capacity = value
+            self.sender.capacity = min(max(value, 1), MAX_BUFFER)
         elif name == "receive_buffer":
-            self.receiver.capacity = value
+            self.receiver.capacity = min(max(value, 1), MAX_BUFFER)
             self._window_may_open()
         elif name == "user_timeout":
             self.user_timeout = value or self.config.user_timeout

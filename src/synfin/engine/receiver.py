@@ -10,11 +10,14 @@ Knows nothing of the sender, of states or of options.
 """
 
 from collections import deque
+from typing import Final
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.reassembly import Reassembly, kept
 from synfin.engine.segment import Buffer
 from synfin.engine.seq import HALF, MASK
+
+JOIN: Final = 1024  # bytes: shorter pieces that wait are joined, so that a thousand of one byte do not cost a thousand objects
 
 
 class Receiver:
@@ -90,9 +93,15 @@ class Receiver:
             return
         if self.urgent_pending:
             payload = self._split_urgent(payload)
-        if self._chunks is None:
-            self._chunks = deque()
-        self._chunks.append(kept(payload))
+            if not payload:
+                return
+        chunks = self._chunks
+        if chunks is None:
+            self._chunks = deque((kept(payload),))
+        elif len(payload) < JOIN and len(chunks[-1]) < JOIN:
+            chunks[-1] = b"".join((chunks[-1], payload))
+        else:
+            chunks.append(kept(payload))
         self.size += len(payload)
 
     def store(self, seq: int, payload: Buffer, limit: int) -> int:
@@ -192,7 +201,7 @@ class Receiver:
         elif len(first) > count:
             view = memoryview(first)
             data = bytes(view[:count])
-            chunks[0] = view[count:]
+            chunks[0] = kept(view[count:])
         else:
             data = self._join(chunks, count)
         self._consumed(count)
@@ -217,7 +226,7 @@ class Receiver:
             else:
                 view = memoryview(chunk)
                 buffer[at : at + part] = view[:part]
-                chunks[0] = view[part:]
+                chunks[0] = kept(view[part:])
             at += part
         self._consumed(count)
         return count
@@ -237,7 +246,7 @@ class Receiver:
             chunk = chunks.popleft()
             if len(chunk) > missing:
                 view = memoryview(chunk)
-                chunks.appendleft(view[missing:])
+                chunks.appendleft(kept(view[missing:]))
                 chunk = view[:missing]
             parts.append(chunk)
             missing -= len(chunk)

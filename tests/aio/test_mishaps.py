@@ -1,8 +1,10 @@
 """What goes wrong around a run, in the world or by the user's own mistake, and what is said of it."""
 
 import asyncio
+import gc
 import logging
 import socket
+import ssl
 import threading
 import tomllib
 from collections.abc import Callable
@@ -104,6 +106,23 @@ def test_a_task_that_will_not_end_does_not_hide_what_failed() -> None:
     with pytest.raises(ValueError, match="the failure itself") as failure:
         sim.run(main())
     assert "cancelled at the end of the run, these tasks wait on" in failure.value.__notes__[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_connections_left_at_the_end_are_no_leak(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    kept = []
+
+    async def program(world: World, server: sim.Host, client: sim.Host) -> int:
+        for port, ours, theirs in ((80, None, None), (443, server_tls, client_tls)):
+            with server:
+                await asyncio.start_server(hold, port=port, ssl=ours)
+            with client:
+                kept.append(await asyncio.open_connection("server", port, ssl=theirs))
+        return len(world.hosts)
+
+    assert on_two_hosts(program) == 2
+    kept.clear()
+    gc.collect()
 
 
 def test_a_deadlock_says_which_threads_were_waited_for() -> None:

@@ -217,15 +217,32 @@ class SimLoop(asyncio.SelectorEventLoop):
     def _crash(self, host: Host) -> None:
         self._crashed = True
         gone = [fd for fd, endpoint in self._descriptors if endpoint.host is host]
-        for fd in gone:
-            self._descriptors.endpoint(fd).vanish()
+        self._vanish(gone)
         for task in self.tasks():
             if isinstance(task, SimTask) and task.host is host:
                 task.cancel(f"{host.name} has crashed")
-        for fd in gone:
-            transport = self._transports.get(fd)  # type: ignore[attr-defined]
-            if transport is not None:
-                transport._force_close(ConnectionAbortedError(errno.ECONNABORTED, f"{host.name} has crashed"))
+        for transport in self._on(gone):
+            transport._force_close(ConnectionAbortedError(errno.ECONNABORTED, f"{host.name} has crashed"))
+
+    def drop_sockets(self) -> None:
+        """The run is over: sockets end without a packet, or the garbage collector would close them in a world whose time is
+        over; the transports on them do not complain of not having been closed, and nobody is told."""
+        left = [fd for fd, _ in self._descriptors]
+        self._vanish(left)
+        for transport in self._on(left):
+            transport._closing, transport._sock = True, None
+            above = getattr(transport.get_protocol(), "_app_transport", None)  # of TLS
+            if above is not None:
+                above._closed = True
+
+    def _vanish(self, descriptors: list[int]) -> None:
+        for fd in descriptors:
+            self._descriptors.endpoint(fd).vanish()
+
+    def _on(self, descriptors: list[int]) -> list[Any]:
+        """asyncio's transports on these."""
+        transports = self._transports  # type: ignore[attr-defined]
+        return [transport for transport in map(transports.get, descriptors) if transport is not None]
 
     async def getaddrinfo(  # type: ignore[override]
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -118,8 +118,7 @@ def _run_loop(main: Program[T], world: World, debug: bool) -> T:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
-            for _, endpoint in loop.descriptors:
-                endpoint.vanish()  # or the garbage collector would close sockets in a world whose time is over
+            loop.drop_sockets()
             loop.descriptors.leave(token)
 
 
@@ -161,12 +160,9 @@ def _check_arguments(main: Callable[..., Any], world: World) -> None:
 def _end(loop: SimLoop, failed: BaseException | None) -> None:
     """Cancel what is left, as asyncio.run does, but in the order of making. `failed` is what the run has raised."""
     loop.end()
-    left = loop.tasks()
-    for task in left:
-        task.cancel()
     try:
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        _cancel_tasks(loop)
+        loop.run_until_complete(loop.shutdown_asyncgens())
     except Deadlock:
         for task in loop.tasks():
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is said here
@@ -174,13 +170,19 @@ def _end(loop: SimLoop, failed: BaseException | None) -> None:
         if failed is None:
             raise Deadlock(stuck) from None
         failed.add_note(f"synfin: {stuck}")
-        return
+
+
+def _cancel_tasks(loop: SimLoop) -> None:
+    left = loop.tasks()
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     for task in left:
         if not task.cancelled() and task.exception() is not None and task.get_name() != "main":
             loop.call_exception_handler(
                 {"message": "unhandled exception at the end of a run", "exception": task.exception(), "task": task}
             )
-    loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 @contextmanager

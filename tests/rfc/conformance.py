@@ -1,4 +1,4 @@
-"""docs/conformance.md and the tests it names. `python -m tests.rfc.conformance` writes its last part, the tests by clause, anew."""
+"""docs/conformance.md and its tests; `python -m tests.rfc.conformance` writes its last part, the tests by clause, anew."""
 
 import ast
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
-"""docs/conformance.md is true to the tests: every label is there, every test that is named exists, every status is one of three."""
+"""docs/conformance.md is true to the tests: no label is missing, each test named exists, each status is one of three."""
 
 import re
 
 import pytest
+
 from tests.rfc.conformance import HERE, ROOT, by_clause, functions, written
 
 ROW = re.compile(r"^\| (?P<clause>[^|]+) \| (?P<rule>[^|]+) \| (?P<status>[^|]+) \| (?P<tests>[^|]*) \|$")

@@ -83,6 +83,43 @@ def test_a_service_ended_by_a_crash_ends_without_a_word(caplog: pytest.LogCaptur
     assert caplog.messages == []
 
 
+def test_a_crash_is_no_matter_of_an_earlier_run_in_the_same_world() -> None:
+    world = World(1)
+    server, client = world.host("server"), world.host("client")
+    world.link(server, client)
+    kept = []
+
+    async def first(world: World) -> None:
+        with server:
+            await asyncio.start_server(hold, port=80)
+        with client:
+            kept.append(await asyncio.open_connection("server", 80))
+
+    async def second(world: World) -> str:
+        server.crash()
+        client.crash()
+        await asyncio.sleep(1)
+        return server.state
+
+    sim.run(first, world=world)
+    assert sim.run(second, world=world) == "down"
+
+
+def test_a_crash_ends_tasks_that_a_factory_of_the_programs_own_made() -> None:
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=loop, **options)
+
+    async def program(world: World, server: sim.Host, client: sim.Host) -> Any:
+        asyncio.get_running_loop().set_task_factory(factory)
+        tasks = [host.create_task(asyncio.sleep(1000)) for host in (server, client)]
+        await asyncio.sleep(1)
+        server.crash()
+        await asyncio.sleep(1)
+        return [task.cancelled() for task in tasks]
+
+    assert on_two_hosts(program) == [True, False]
+
+
 # --- what is left at the end
 
 

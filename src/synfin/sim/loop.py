@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from weakref import WeakKeyDictionary
 from zlib import crc32
 
 from synfin.aio.selector import Ready, VirtualSelector
@@ -143,6 +144,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._descriptors = SimDescriptors(self._meet)
         self._task_number = 0
         self._hosts: dict[str, Host] = {}  # who has sockets or tasks
+        self._made_by_factory: WeakKeyDictionary[asyncio.Task[Any], Host] = WeakKeyDictionary()
         self._signals: dict[int, Callable[..., object]] = {}
         self._ending = False
         self._crashed = False  # any host, at any time
@@ -179,16 +181,20 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:  # type: ignore[override]
         """See asyncio. Tasks are named after their number in the run unless they are given a name."""
+        context = options.get("context")
+        host = speaking() if context is None else context.run(speaking)
+        if host is not None:
+            self._meet(host)
         if self.get_task_factory() is not None:
-            return super().create_task(coro, **options)
+            made = super().create_task(coro, **options)
+            if host is not None:
+                self._made_by_factory[made] = host
+            return made
         self._check_closed()  # type: ignore[attr-defined]
         self._task_number = number = self._task_number + 1
         task = SimTask.__new__(SimTask)  # its number first: asyncio hashes it while it is made
         task.number = number
-        context = options.get("context")
-        task.host = host = speaking() if context is None else context.run(speaking)
-        if host is not None:
-            self._meet(host)
+        task.host = host
         name = options.pop("name", None)
         task.__init__(coro, loop=self, name=f"Task-{number}" if name is None else name, **options)  # type: ignore[misc]
         return task
@@ -215,11 +221,13 @@ class SimLoop(asyncio.SelectorEventLoop):
             host.on_crash.append(partial(self._crash, host))
 
     def _crash(self, host: Host) -> None:
+        if self.is_closed():  # the world is in another run by now
+            return
         self._crashed = True
         gone = [fd for fd, endpoint in self._descriptors if endpoint.host is host]
         self._vanish(gone)
         for task in self.tasks():
-            if isinstance(task, SimTask) and task.host is host:
+            if (task.host if isinstance(task, SimTask) else self._made_by_factory.get(task)) is host:
                 task.cancel(f"{host.name} has crashed")
         for transport in self._on(gone):
             transport._force_close(ConnectionAbortedError(errno.ECONNABORTED, f"{host.name} has crashed"))

@@ -96,7 +96,7 @@ class RealHost(Host):
                 packet = device.receive()
                 if packet is None:
                     break
-                stack.receive_packet(packet, now)
+                stack.receive_packet(packet, now, verify=not device.verified, gso_size=device.gso_size)
         except OSError as error:
             self._lost(error)
         stack.transmit(now)

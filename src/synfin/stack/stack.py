@@ -47,6 +47,7 @@ from synfin.wire.packet import build_packet, cut, parse_packet
 ESTABLISHED: Final = State.ESTABLISHED
 TIME_WAIT: Final = State.TIME_WAIT
 ROOM: Final = 1 << 40  # bytes a device takes at once: none of ours says no
+MAX_SUPER_SEGMENT: Final = 65_435  # bytes of payload: with 100 of IPv6's and TCP's headers the length field still holds it
 MAX_BACKLOG: Final = 4096  # net.core.somaxconn
 MIN_SYN_BACKLOG: Final = 8  # half-open records that even listen(0) may keep
 
@@ -104,8 +105,9 @@ class Stack:
 
     # --- packets in
 
-    def receive_packet(self, buffer: Buffer, now: int, *, verify: bool = True) -> None:
-        """Take one IP packet; changes state, sends nothing. `verify` checks the TCP checksum.
+    def receive_packet(self, buffer: Buffer, now: int, *, verify: bool = True, gso_size: int = 0) -> None:
+        """Take one IP packet; changes state, sends nothing. `verify` checks the TCP checksum. With `gso_size` the device has
+        merged segments of so many bytes into this one, the last may be shorter.
 
         Never raises for what stands in `buffer`: what is wrong is dropped and counted.
         """
@@ -114,6 +116,8 @@ class Stack:
         except ParseError as error:
             self._tally.dropped(now, b"", error.reason, None)
             return
+        if gso_size:
+            segment.segments = -(-len(segment.payload) // gso_size)
         self.counters.segments_in += 1
         entry = self._table.get(key)
         if entry is None:
@@ -292,6 +296,9 @@ class Stack:
         if self._loopback and remote_of(key) in self._own:
             self._to_self.append(build_packet(key, out, identification=identification, checksum=False))
             return
+        if device.builds:
+            device.transmit(key, out, identification)
+            return
         device.send(build_packet(key, out, identification=identification, checksum=device.checksum), key, out)
 
     # --- time
@@ -339,7 +346,7 @@ class Stack:
 
     def _adopt(self, connection: Connection) -> None:
         if self.device.gso:
-            connection.sender.gso_max = connection.config.gso_max
+            connection.sender.gso_max = min(connection.config.gso_max, MAX_SUPER_SEGMENT)
         self._table[connection.key] = connection
 
     def _remove(self, entry: Entry) -> None:

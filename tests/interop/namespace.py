@@ -34,10 +34,10 @@ def ip(*words: str) -> None:
 
 
 @contextmanager
-def namespace() -> Iterator[Namespace]:
+def namespace(*, offload: bool = True, mtu: int = 1500) -> Iterator[Namespace]:
     """Makes it, and takes it away in any case. Skips where the machine does not allow one."""
     try:
-        device = TunDevice()
+        device = TunDevice(mtu=mtu, offload=offload)
     except OSError as error:
         pytest.skip(f"netns: no TUN device: {error}")
     with device:

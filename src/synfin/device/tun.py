@@ -15,7 +15,7 @@ from contextlib import suppress
 from struct import Struct
 from typing import Final, Self
 
-from synfin.device.base import Device
+from synfin.device.base import DescriptorDevice
 from synfin.engine.segment import Buffer, Outgoing
 from synfin.wire import vnet
 
@@ -47,7 +47,7 @@ NO_SUCH_FLAG: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 COPY_BELOW: Final = 4096  # bytes: a copy without the virtio-net header costs less than a view past it
 
 
-class TunDevice(Device):
+class TunDevice(DescriptorDevice):
     """Makes the interface `name` (at most 15 bytes; a `%d` in it is a number of the kernel's choice) and holds it.
 
     `mtu` is given to the interface as well, `queue` is how many packets may wait in it. With `offload` the device asks for
@@ -56,7 +56,7 @@ class TunDevice(Device):
     long.
     """
 
-    __slots__ = ("_fd", "gso_size", "name", "refused", "verified", "vnet", "without")
+    __slots__ = ("_fd", "refused", "vnet", "without")
 
     def __init__(self, name: str = "synfin%d", mtu: int = 1500, *, offload: bool = True, queue: int = QUEUE) -> None:
         wanted = name.encode()
@@ -105,23 +105,29 @@ class TunDevice(Device):
     def _start(self, fd: int, answer: bytes, mtu: int, without: str) -> None:
         """`answer` is the interface request as the kernel filled it in."""
         name, flags = _IFREQ.unpack(answer)
-        self.name: str = name.rstrip(b"\0").decode()
         self.vnet: bool = bool(flags & IFF_VNET_HDR)  # ten bytes stand before each packet
         if self.vnet:
             fcntl.ioctl(fd, TUNSETVNETHDRSZ, _INT.pack(vnet.LENGTH))
             without = _set_offloads(fd, 0 if without else ALL_OFFLOADS) or without
-        Device.__init__(self, mtu, gso=not without, checksum=bool(without))
+        DescriptorDevice.__init__(self, mtu, gso=not without, checksum=bool(without))
+        self.name = name.rstrip(b"\0").decode()
         self.builds = not without
         self.without: str = without
         self.refused: int = 0  # packets that the kernel did not take
-        self.verified: bool = False  # the packet received last needs no look at its checksum
-        self.gso_size: int = 0  # of the packet received last: the wire segments merged into it had so many bytes; 0: it is one
         self._fd: int = fd
 
     def _configure(self, request: int, value: int) -> None:
         """Set a number of the interface's. One that has gone to another namespace is given it there, by whoever took it."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel, suppress(OSError):
             fcntl.ioctl(channel, request, _IFREQ_NUMBER.pack(self.name.encode(), value))
+
+    def disable_offload(self, why: str) -> None:
+        """Packets cross one by one and whole from now on; `without` says `why`. Does nothing where it is off already."""
+        if self.builds:
+            _set_offloads(self._fd, 0)
+            self.gso = self.builds = False
+            self.checksum = True
+            self.without = why
 
     @property
     def offload(self) -> bool:
@@ -170,12 +176,6 @@ class TunDevice(Device):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _set_offloads(fd: int, wanted: int) -> str:

@@ -78,7 +78,7 @@ def test_a_timeout_ends_a_wait_at_its_time(hosts: Hosts) -> None:
     mine, _ = connected(*hosts)
     mine.settimeout(0.05)
     before = time.monotonic()
-    with pytest.raises(TimeoutError, match="^timed out$"):
+    with pytest.raises(TimeoutError, match=r"^timed out$"):
         mine.recv(1)
     assert 0.05 <= time.monotonic() - before < 0.5
 
@@ -107,9 +107,8 @@ def test_a_socket_that_must_not_block_answers_at_once(hosts: Hosts) -> None:
 
 
 def test_a_port_without_a_server_refuses(hosts: Hosts) -> None:
-    with Socket(host=hosts[0]) as sock:
-        with pytest.raises(ConnectionRefusedError):
-            sock.connect((SERVER, 9))
+    with Socket(host=hosts[0]) as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect((SERVER, 9))
     with Socket(host=hosts[0]) as sock:
         assert sock.connect_ex((SERVER, 9)) == errno.ECONNREFUSED
 

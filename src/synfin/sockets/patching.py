@@ -111,7 +111,7 @@ class Addresses:
         return packed in own or (bool(own) and any(ipaddress.ip_address(packed) in network for network in self._networks))
 
     def _packed(self, family: int, address: Any) -> list[bytes]:
-        """The addresses meant, of the family; none for what is for the kernel to judge."""
+        """The addresses meant, of the family (0: any); none for what is for the kernel to judge."""
         if not isinstance(address, tuple) or not address or not isinstance(address[0], str | bytes | bytearray):
             return []
         try:
@@ -120,7 +120,7 @@ class Addresses:
             return []
         size = names.SIZE.get(family, 0)
         found = [names.numeric(name)] if names.numeric(name) else self.known(name)
-        return [packed for packed in found if len(packed) == size]
+        return [packed for packed in found if len(packed) == size or not family]
 
     def host_knowing(self, name: Any) -> Host | None:
         """The host that speaks, or the first that can resolve `name`."""
@@ -151,7 +151,9 @@ class Addresses:
     def getnameinfo(self, sockaddr: Any, flags: int, /) -> Any:
         """See socket."""
         host = self._beyond(sockaddr[0]) if isinstance(sockaddr, tuple) and sockaddr else None
-        return _RESOLVERS["getnameinfo"](sockaddr, flags) if host is None else names.getnameinfo(host, sockaddr, flags)
+        if host is None:
+            return _RESOLVERS["getnameinfo"](sockaddr, flags)
+        return names.getnameinfo(self.of_local(0, sockaddr) or host, sockaddr, flags)
 
     def gethostbyname_ex(self, name: str, /) -> Any:
         """See socket."""

@@ -58,7 +58,7 @@ class Records:
 
     def read(self, *arguments: Any) -> Any:
         """See ssl.SSLObject: (len) or (len, buffer)."""
-        return self._drive("The read operation timed out", self._object.read, *arguments)
+        return self._drive("The read operation timed out", self._object.read, *arguments, reads=True)
 
     def write(self, data: Any) -> int:
         """See ssl.SSLObject."""
@@ -73,8 +73,9 @@ class Records:
         """See ssl.SSLSocket."""
         return self._drive("The write operation timed out", self._object.verify_client_post_handshake)
 
-    def _drive(self, late: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Call until OpenSSL has what it needs, and what it has to say is on its way. Raises TimeoutError(`late`)."""
+    def _drive(self, late: str, call: Callable[..., Any], *arguments: Any, reads: bool = False) -> Any:
+        """Call until OpenSSL has what it needs and, unless it `reads`, what it has to say is on its way: a reader must not
+        wait for room, or two ends that send at once would wait for each other. Raises TimeoutError(`late`)."""
         owner = self._owner
         endpoint = owner.endpoint
         waits = endpoint.host.waits
@@ -85,28 +86,32 @@ class Records:
         while not done or interest:
             with self._lock:
                 interest = self._flush()
-                if not interest and not done:
+                if not done and (reads or not interest):
                     try:
                         result, done = call(*arguments), True
+                        interest = self._flush()
                     except ssl.SSLWantReadError:
-                        interest = self._flush() or self._fill()
+                        interest = self._want()
                     except ssl.SSLError:
                         self._flush()  # the alert
                         raise
-                    else:
-                        interest = self._flush()
-            if interest and not self._wait(blocking, interest, late, done):
+            if (done and reads) or (interest and not self._wait(blocking, interest, late, done)):
                 break
         return result
+
+    def _want(self) -> int:
+        """OpenSSL wants to read: what to wait for, 0 when it has got something."""
+        room = self._flush()
+        return self._fill() and READ | room
 
     def _wait(self, blocking: Blocking, interest: int, late: str, done: bool) -> bool:
         """Returns False where the call is over all the same: a socket that must not block sends the rest with its next."""
         if self._owner.gettimeout() == 0.0:
             if done:
                 return False
-            raise (ssl.SSLWantReadError if interest == READ else ssl.SSLWantWriteError)(
-                ssl.SSL_ERROR_WANT_READ if interest == READ else ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete"
-            )
+            if interest & READ:
+                raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)")
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)")
         endpoint = self._owner.endpoint
         try:
             with blocking.waits.lock:

@@ -39,7 +39,7 @@ class Keepalive:
 
 
 def set_option(c: "Connection", name: str, value: int, now: int) -> None:
-    """Change one of OPTIONS; a change of the idle time counts from when the peer was heard last, as on Linux."""
+    """Change one of OPTIONS. Idle time counts from when the peer was heard last, or from when probing was switched on."""
     keepalive = c.keepalive
     if keepalive is None:
         keepalive = c.keepalive = Keepalive(c.config)

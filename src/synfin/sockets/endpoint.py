@@ -286,8 +286,7 @@ class Endpoint(Opening):
             return
         now = self.host.now()
         connection.set_option(name, value, now)
-        if connection.unacked():  # it may let go what waits
-            self._stack.attend(connection, now)
+        self._stack.attend(connection, now)  # it may let go what waits, or have started a timer
 
 
 __all__ = ["READ", "WRITE", "Address", "Endpoint"]

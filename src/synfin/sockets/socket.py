@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from synfin.engine.errors import UsageError
+from synfin.sockets import lingering
 from synfin.sockets.blocking import READ, WRITE, Blocking
 from synfin.sockets.calls import failure
 from synfin.sockets.descriptors import Descriptors, current_descriptors
@@ -194,8 +195,7 @@ class Socket(socket.socket):
     def _real_close(self, _ss: Any = None) -> None:
         fd, self._fd = self._fd, -1
         if fd != -1:
-            with self._endpoint.host.lock:
-                self._descriptors.close(fd)
+            lingering.close(self._endpoint, self._descriptors, fd)
 
     def _check_open(self) -> None:
         if self._fd == -1:

@@ -78,7 +78,8 @@ def test_curl_speaks_tls_with_a_threaded_server(wire: Namespace, tmp_path: Path)
 @pytest.mark.parametrize("address", KERNEL)
 def test_http_client_fetches_from_the_kernels_side(wire: Namespace, tmp_path: Path, address: str) -> None:
     (tmp_path / "body").write_bytes(BODY)
-    source = SERVER if ":" not in address else SERVER.replace("server =", "http.server.HTTPServer.address_family = 10\nserver =")
+    family = "" if "." in address else "http.server.HTTPServer.address_family = 10\n"
+    source = SERVER.replace("server =", family + "server =")
     command = wire.command(sys.executable, "-c", source, address)
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         try:

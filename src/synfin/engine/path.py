@@ -62,9 +62,9 @@ def take(c: "Connection", kind: PathError, seq: int, mtu: int, length: int, now:
 
 def _too_big(c: "Connection", mtu: int, length: int) -> bool:
     """RFC 1191 6.3 to 6.5 and 7.1, RFC 8201 4."""
-    if not mtu:  # a router from before RFC 1191
-        mtu = next((plateau for plateau in PLATEAUS if plateau < length), LEAST_MTU4)
     if len(c.key) == IP4_KEY:
+        if not mtu:  # a router from before RFC 1191
+            mtu = next((plateau for plateau in PLATEAUS if plateau < length), LEAST_MTU4)
         mtu = max(mtu, LEAST_MTU4)
     elif mtu < LEAST_MTU6:
         return False

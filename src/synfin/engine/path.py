@@ -68,9 +68,9 @@ def _too_big(c: "Connection", mtu: int, length: int) -> bool:
         mtu = max(mtu, LEAST_MTU4)
     elif mtu < LEAST_MTU6:
         return False
-    if mtu >= length or mtu >= c.mtu or c.state in OPENING:
+    if mtu >= length or c.state in OPENING:
         return False
-    limit(c, mtu)
+    limit(c, mtu)  # which of a window of packets only the first needs
     return True
 
 

@@ -44,7 +44,7 @@ LARGEST_PACKET: Final = 65_535
 LARGEST_READ: Final = LARGEST_PACKET + vnet.LENGTH
 QUEUE: Final = 10_000  # packets that wait in the interface; Linux's 500 overflow within a millisecond at full rate
 NO_SUCH_FLAG: Final = (errno.EINVAL, errno.EOPNOTSUPP)
-COPY_BELOW: Final = 4096  # bytes: a copy without the virtio-net header costs less than a view past it
+COPY_BELOW: Final = 4096  # bytes: below, a copy costs less than a view or a second buffer
 
 
 class TunDevice(DescriptorDevice):
@@ -150,11 +150,12 @@ class TunDevice(DescriptorDevice):
     def transmit(self, key: bytes, out: Outgoing, identification: int, ttl: int = 64) -> None:
         """See Device; with offload. The payload goes from where it lies, without a copy in between."""
         headers = vnet.build_headers(key, out, identification=identification, ttl=ttl)
+        payload = out.payload
         try:
-            if out.payload:
-                os.writev(self._fd, (headers, out.payload))
+            if len(payload) < COPY_BELOW:
+                os.write(self._fd, headers + payload if payload else headers)
             else:
-                os.write(self._fd, headers)
+                os.writev(self._fd, (headers, payload))
         except OSError:
             self.refused += 1
 

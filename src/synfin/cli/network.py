@@ -61,6 +61,58 @@ def serve(service: str, directory: Path | None, port: int, network: Any) -> None
     sys.exit(module.serve(service, directory, port, network))
 
 
+@click.command()
+@network_options
+def up(network: Any) -> None:
+    """Make a network that stays: serve, connect, ping and exec of the same name meet in it.
+
+    \b
+    synfin up
+    synfin exec -- ping 10.77.0.2                    in a second terminal
+    """
+    from synfin.cli import up as module  # noqa: PLC0415
+
+    sys.exit(module.up(network))
+
+
+@click.command()
+@click.argument("host")
+@click.argument("port", type=click.IntRange(1, 65_535))
+@network_options
+def connect(host: str, port: int, network: Any) -> None:
+    """Connect standard input and output to PORT of HOST, like netcat; the end of the input is a FIN.
+
+    \b
+    synfin connect 10.77.0.1 8000
+    synfin connect kernel 8000 --ladder < request
+    """
+    from synfin.cli import connect as module  # noqa: PLC0415
+
+    sys.exit(module.connect(host, port, network))
+
+
+@click.command()
+@click.argument("host", required=False)
+@click.option("--count", "-c", type=click.IntRange(1), default=4, show_default=True, metavar="N")
+@network_options
+def ping(host: str | None, count: int, network: Any) -> None:
+    """Ping HOST from synfin's stack; without one, the kernel's end of the wire."""
+    from synfin.cli import ping as module  # noqa: PLC0415
+
+    sys.exit(module.ping(host, count, network))
+
+
+@click.command()
+@name_option
+@pid_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a socket and line instead.")
+def ss(name: str | None, pid: int | None, as_json: bool) -> None:
+    """Show the sockets of what runs: state, queues, timers, rtt, cwnd, as ss -ti shows the kernel's."""
+    from synfin.cli import ss as module  # noqa: PLC0415
+
+    module.show(name, pid, as_json)
+
+
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @name_option
@@ -77,4 +129,4 @@ def execute(command: tuple[str, ...], name: str | None, pid: int | None) -> None
     module.execute(command, name, pid)
 
 
-COMMANDS: Final = (serve, execute)
+COMMANDS: Final = (up, serve, connect, ping, ss, execute)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from synfin.cli.files import FileServer
-from synfin.cli.session import Network, Session, session
+from synfin.cli.session import Network, Session, in_words, session
 from synfin.engine.errors import UsageError
 from synfin.words import Text
 
@@ -46,7 +46,7 @@ async def _serve(service: str, handle: Handle, port: int, made: Session) -> int:
     try:
         server = await asyncio.start_server(_guarded(handle), addresses, port, limit=CHUNK)
     except OSError as error:
-        raise UsageError(f"cannot serve at port {port}: {error.strerror or error}") from None
+        raise UsageError(f"cannot serve at port {port}: {in_words(error)}") from None
     _announce(service, port, made)
     async with server:
         await server.serve_forever()
@@ -59,7 +59,7 @@ def _announce(service: str, port: int, made: Session) -> None:
     if service == "http":
         command = f"{made.exec}curl http://{address}:{port}/"
     else:
-        command = f"{made.exec}nc {address} {port}"
+        command = f"{made.exec}curl telnet://{address}:{port}"
     print(TRY.say(lang, command=command))
     print(SERVING.say(lang, what=service, address=address, port=port))
     sys.stdout.flush()

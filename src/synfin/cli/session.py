@@ -19,8 +19,7 @@ from synfin.cli.output import colour
 from synfin.cli.watching import THEM, US, Watch, WatchedTun
 from synfin.control.client import Gone, ask, running
 from synfin.control.server import Handler, Offer, Reply, Request
-from synfin.engine.errors import UsageError
-from synfin.host.addresses import Plan, plan
+from synfin.host.addresses import plan
 from synfin.host.namespace import Namespace
 from synfin.sockets import names
 
@@ -41,14 +40,24 @@ class Network:
     lang: str
 
 
+def in_words(error: OSError) -> str:
+    """What the errno says; asyncio's own texts repeat the address."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 class Session:
-    """A host on a TUN, ready to run; `plan` has the addresses of both ends, `namespace` is None on an existing TUN."""
+    """A host on a TUN, ready to run; `plan` has the addresses of both ends, `namespace` is None on an existing TUN.
+
+    `alone` when nobody else has been in the namespace yet.
+    """
 
     def __init__(
-        self, network: Network, command: str, device: WatchedTun, addresses: Plan, namespace: Namespace | None
+        self, network: Network, command: str, device: WatchedTun, number: int, namespace: Namespace | None, alone: bool
     ) -> None:
         self.network = network
-        self.plan = addresses
+        self.number = number
+        self.plan = addresses = plan(number)
+        self.alone = alone
         self.namespace = namespace
         packed = [[names.numeric(each) or b"" for each in side] for side in (addresses.ours, addresses.kernel)]
         self.watch: Watch | None = None
@@ -79,7 +88,7 @@ class Session:
         """Run `program` as the host, reachable for ss and exec; its result is the exit status. SIGTERM and SIGHUP end it."""
         status = TERMINATED
         with suppress(asyncio.CancelledError):
-            status = run(self._main(program, {"hold": self._share, **(handlers or {})}), self.host, linger=linger)
+            status = run(self._main(program, {"hold": self.share, **(handlers or {})}), self.host, linger=linger)
         return status
 
     async def _main(self, program: Callable[[], Awaitable[int]], handlers: Mapping[str, Handler]) -> int:
@@ -94,7 +103,7 @@ class Session:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
-    def _share(self, request: Request) -> Reply:
+    def share(self, request: Request) -> Reply:
         """Another synfin takes part in the namespace: it gets our hold on it."""
         if self.namespace is None:
             return {"error": f"{self.network.name} stands on a TUN that was there before it: nobody else can use that"}, []
@@ -116,30 +125,37 @@ def session(network: Network, command: str) -> Iterator[Session]:
     with ExitStack() as stack:
         namespace: Namespace | None = None
         if network.tun is None:
-            namespace = stack.enter_context(_namespace(network.name))
-            device, addresses = namespace.tun(WatchedTun, network.mtu, offload=network.offload)
+            namespace, device, number, alone = _join(network, stack)
         else:
-            device, addresses = WatchedTun(network.tun, network.mtu, offload=network.offload), plan(0)
+            device, number, alone = WatchedTun(network.tun, network.mtu, offload=network.offload), 0, False
         device.watch = None
         stack.enter_context(device)
         if network.offload and device.without:
             print(f"synfin: without offload: {device.without}", file=sys.stderr)
-        made = Session(network, command, device, addresses, namespace)
+        made = Session(network, command, device, number, namespace, alone)
         try:
             yield made
         finally:
             made.finish()
 
 
-def _namespace(name: str) -> Namespace:
-    """That of a running synfin of this name, else one of our own."""
-    for place, _ in running(os.environ, name=name):
+def _join(network: Network, stack: ExitStack) -> tuple[Namespace, WatchedTun, int, bool]:
+    """A TUN, its number and its namespace: that of a running synfin of this name, else one of our own; and whether it is ours.
+
+    `stack` closes all but the device.
+    """
+    offload, mtu = network.offload, network.mtu
+    for place, _ in running(os.environ, name=network.name):
         try:
-            answer, fds, line = ask(place, {"ask": "hold"})
+            answer, fds, line = ask(place, {"ask": "hold", "mtu": mtu, "offload": offload})
         except Gone:
             continue
-        line.close()
-        if len(fds) != 1:
-            raise UsageError(f"{name} does not share its namespace")
-        return Namespace.share(socket.socket(fileno=fds[0]), answer["holder"])
-    return Namespace.make()
+        stack.enter_context(line)  # what is lent to us is lent while this is open
+        namespace = stack.enter_context(Namespace.share(socket.socket(fileno=fds[0]), answer["holder"]))
+        if len(fds) > 1:
+            return namespace, WatchedTun.from_fd(fds[1], mtu, offload=offload), answer["number"], False
+        device, number = namespace.tun(WatchedTun, mtu, offload=offload)
+        return namespace, device, number, False
+    namespace = stack.enter_context(Namespace.make())
+    device, number = namespace.tun(WatchedTun, mtu, offload=offload)
+    return namespace, device, number, True

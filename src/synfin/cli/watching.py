@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 import click
 
 from synfin.device.tun import TunDevice
+from synfin.engine.errors import DropReason
 from synfin.engine.observe import Observer
 from synfin.engine.segment import (
     ACK,
@@ -27,12 +28,14 @@ from synfin.engine.segment import (
     SYN_OPEN,
     Buffer,
     Outgoing,
+    Segment,
 )  # fmt: skip
+from synfin.engine.state import State, Trigger
 from synfin.trace.events import Called, TimerStarted
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_text import ladder_text
 from synfin.trace.pcapng import capture_header, captured_packet
-from synfin.trace.recorder import Trace
+from synfin.trace.recorder import HostRecorder, Trace
 from synfin.wire import tcp
 from synfin.wire.packet import build_packet, describe
 from synfin.words import Text
@@ -101,6 +104,28 @@ def _seen(packet: bytes) -> Outgoing | None:
     return Outgoing(segment.seq, segment.ack, segment.flags, segment.window, reason, segment.payload)
 
 
+class _Recorder(HostRecorder):
+    """The stack reads the clock once for many packets: what it tells happens no earlier than the packet it is about."""
+
+    def __init__(self, watch: "Watch", trace: Trace) -> None:
+        super().__init__(trace, US)
+        self._watch = watch
+
+    def state_changed(self, now: int, key: bytes, old: State, trigger: Trigger, new: State) -> None:
+        super().state_changed(max(now, self._watch.latest), key, old, trigger, new)
+
+    def dropped(self, now: int, key: bytes, reason: DropReason, segment: Segment | None) -> None:
+        if key:  # what is not TCP is not in the ladder
+            super().dropped(max(now, self._watch.latest), key, reason, segment)
+
+    def timer_started(self, now: int, key: bytes, timer: str, deadline: int) -> None:
+        moved = max(now, self._watch.latest)
+        super().timer_started(moved, key, timer, deadline + moved - now)
+
+    def segment_sent(self, now: int, key: bytes, segment: Outgoing) -> None:
+        self._watch.latest = max(now, self._watch.latest)
+
+
 class Watch:
     """Writes what passes to `pcap`, and keeps it for a ladder with `ladder`. Raises click.UsageError when it cannot write."""
 
@@ -111,6 +136,7 @@ class Watch:
         self._start = time.monotonic_ns()
         self._since_epoch = time.time_ns() - self._start
         self._packets = 0
+        self.latest = self._start  # when the last packet passed
         if pcap is not None:
             try:
                 self._file = pcap.open("wb", buffering=1 << 16)
@@ -119,8 +145,9 @@ class Watch:
             self._file.write(capture_header(US))
         if ladder:
             self.trace = Trace()
-            self._observer = self.trace.observer(US, addresses[0])
+            self.trace.observer(US, addresses[0])
             self.trace.addresses[THEM] = tuple(addresses[1])
+            self._observer = _Recorder(self, self.trace)
 
     @property
     def observer(self) -> Observer | None:
@@ -129,14 +156,15 @@ class Watch:
 
     def sent(self, packet: bytes, out: Outgoing | None) -> None:
         """The stack sends `packet`."""
-        now = self._note(packet, True)
+        self._note(packet, True)
+        now = self.latest  # the stack's: what it decided to send, and that it has sent it, is one moment
         if self.trace is not None and self._packets <= LADDER_PACKETS:
             self.trace.sent(now, US, THEM, self._packets, packet, out)
             self.trace.delivered(now, THEM, US, self._packets, packet)
 
     def received(self, packet: bytes) -> None:
         """`packet` has come."""
-        now = self._note(packet, False)
+        now = self.latest = self._note(packet, False)
         if self.trace is not None and self._packets <= LADDER_PACKETS:
             self.trace.sent(now, THEM, US, self._packets, packet, _seen(packet))
             self.trace.delivered(now, US, THEM, self._packets, packet)
@@ -156,7 +184,7 @@ class Watch:
     def ladder(self, lang: str, color: bool) -> str:
         """What was kept, drawn; "" when nothing was to be drawn or nothing happened."""
         trace = self.trace
-        if trace is None or not trace.events:
+        if trace is None or not trace.connections():
             return ""
         for event in trace.events:  # counted from the start of the program, as in a simulation
             event.time -= self._start

@@ -29,6 +29,7 @@ class Request:
     def __init__(self, asked: dict[str, Any], line: socket.socket) -> None:
         self.asked = asked
         self.line = line
+        self.at_end: Callable[[], None] | None = None  # called when the line is closed
 
 
 Handler = Callable[[Request], Reply]
@@ -92,6 +93,7 @@ class Offer:
 
     async def _serve(self, line: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        request = Request({}, line)
         with line:
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -101,19 +103,22 @@ class Offer:
                         if not piece:
                             return
                         data += piece
-                    answer, fds = self._answer(data, line)
+                    answer, fds = self._answer(data, request)
                     await self._send(line, json.dumps(answer).encode() + b"\n", fds)
                 await loop.sock_recv(line, 1)  # until the other end has done with it
             except (OSError, TimeoutError):
                 return
+            finally:
+                if request.at_end is not None:
+                    request.at_end()
 
-    def _answer(self, data: bytes, line: socket.socket) -> Reply:
+    def _answer(self, data: bytes, request: Request) -> Reply:
         try:
-            asked = json.loads(data)
-            handler = self._handlers[asked["ask"]]
+            request.asked = json.loads(data)
+            handler = self._handlers[request.asked["ask"]]
         except (ValueError, TypeError, KeyError):
             return {"error": f"no such request; there are: {', '.join(self._handlers)}"}, []
-        return handler(Request(asked, line))
+        return handler(request)
 
     async def _send(self, line: socket.socket, data: bytes, fds: list[int]) -> None:
         sent = socket.send_fds(line, [data], fds) if fds else 0

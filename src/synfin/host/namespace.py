@@ -15,7 +15,6 @@ from typing import Any, Final, Self, TypeVar
 
 from synfin.device.tun import TunDevice
 from synfin.engine.errors import UsageError
-from synfin.host.addresses import Plan, plan
 from synfin.host.refusals import Refused
 
 LONGEST: Final = 65_536
@@ -63,8 +62,9 @@ class Namespace:
         """Take part in the namespace whose holder's socket is `channel`."""
         return cls(channel, holder)
 
-    def tun(self, kind: type[Tun], mtu: int = 1500, *, offload: bool = True) -> tuple[Tun, Plan]:
-        """A new TUN in the namespace, up and with its addresses, as a device of class `kind`; and which these are.
+    def tun(self, kind: type[Tun], mtu: int = 1500, *, offload: bool = True) -> tuple[Tun, int]:
+        """A new TUN in the namespace, up and with its addresses, as a device of class `kind`; and its number, of which the
+        addresses follow (addresses.plan).
 
         `mtu` in bytes. Raises Refused.
         """
@@ -74,7 +74,7 @@ class Namespace:
         except BaseException:
             os.close(fds[0])
             raise
-        return device, plan(answer["number"])
+        return device, int(answer["number"])
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """One request and its answer, on a socket of its own: several processes may ask over one channel."""

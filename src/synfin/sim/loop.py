@@ -20,6 +20,7 @@ from synfin.engine.errors import UsageError
 from synfin.sim.clock import Clock
 from synfin.sim.host import SimHost
 from synfin.sim.tasks import Deadlock
+from synfin.sim.threads import Threads
 from synfin.sim.world import World
 from synfin.sockets import names
 from synfin.sockets.descriptors import Descriptors
@@ -41,6 +42,7 @@ class SimSelector(VirtualSelector):
         super().__init__(descriptors)
         self._clock = clock
         self._waiting = False
+        self._interrupted = False
         self._turns = 0  # since the last wait
         self._selects = 0
 
@@ -48,6 +50,11 @@ class SimSelector(VirtualSelector):
         """See VirtualSelector."""
         if self._waiting:
             self._clock.stop()
+
+    def interrupt(self) -> None:
+        """End the wait: callbacks were added."""
+        self._interrupted = self._waiting
+        self.wake()
 
     def select(self, timeout: float | None = None) -> Ready:
         """See VirtualSelector; raises Deadlock when nothing is left to happen."""
@@ -78,7 +85,8 @@ class SimSelector(VirtualSelector):
             found = self.ready()
             if self._real is not None:
                 found += self.ready_real()
-            if found or clock.now >= until:
+            if found or self._interrupted or clock.now >= until:
+                self._interrupted = False
                 return found
             if until == NEVER and clock.next_when() == NEVER:
                 raise Deadlock("nothing is left to happen")
@@ -196,8 +204,15 @@ class SimLoop(asyncio.SelectorEventLoop):
         return sorted(asyncio.all_tasks(self), key=_order)
 
     def who_waits(self) -> str:
-        """The tasks that are not done and where each of them stands."""
-        return "; ".join(f"{task.get_name()!r} {_where(task)}" for task in self.tasks())
+        """The tasks that are not done and where each of them stands, and the threads."""
+        waiting = [f"{task.get_name()!r} {_where(task)}" for task in self.tasks()]
+        if isinstance(self._world.threads, Threads):
+            waiting.append(self._world.threads.who_waits())
+        return "; ".join(waiting)
+
+    def interrupt(self) -> None:
+        """Callbacks were added from a thread of the world, or from the network."""
+        self._selector.interrupt()  # type: ignore[attr-defined]
 
     # --- hosts
 

@@ -70,10 +70,14 @@ def test_curl_fetches_many_files_over_one_connection_and_over_many(
 
 
 @pytest.mark.parametrize("family", URLS)
-def test_curl_stores_a_file_whole(wire: Namespace, files: Path, tmp_path: Path, family: str) -> None:
-    host = served(wire.device, tmp_path, lambda: curl(wire, "--upload-file", str(files / "1-MB"), f"{URLS[family]}/stored"))
+def test_curl_stores_files_whole(wire: Namespace, files: Path, tmp_path: Path, family: str) -> None:
+    def visit() -> None:
+        for name in SIZES:
+            curl(wire, "--upload-file", str(files / name), f"{URLS[family]}/{name}")
+
+    host = served(wire.device, tmp_path, visit)
     assert_clean(host)
-    assert digest(tmp_path / "stored") == digest(files / "1-MB")
+    assert {name: digest(tmp_path / name) for name in SIZES} == {name: digest(files / name) for name in SIZES}
 
 
 @pytest.mark.parametrize("family", URLS)

@@ -1,5 +1,6 @@
 """Blocking programs with threads in virtual time: unmodified, one thread at a time, and the same again for the same seed."""
 
+import asyncio
 import concurrent.futures
 import http.client
 import http.server
@@ -354,8 +355,6 @@ def test_a_blocking_call_outside_of_a_thread_is_refused_by_name() -> None:
 
 def test_threads_and_asyncio_work_in_one_world() -> None:
     async def main(world: World) -> tuple[bytes, float]:
-        import asyncio  # noqa: PLC0415
-
         client, server = two(world)
 
         async def echo(reader: Any, writer: Any) -> None:
@@ -375,6 +374,18 @@ def test_threads_and_asyncio_work_in_one_world() -> None:
             return await threads.call(talk), time.monotonic()
 
     assert sim.run(main) == (b"hello\n", 0.2)
+
+
+def test_functions_given_to_an_executor_may_block_where_threads_run() -> None:
+    async def main(world: World) -> tuple[list[float], float]:
+        def slow(number: int) -> float:
+            time.sleep(number)
+            return time.monotonic()
+
+        with sim.world_threads(world):
+            return await asyncio.gather(*(asyncio.to_thread(slow, number) for number in (3, 1))), time.monotonic()
+
+    assert sim.run(main) == ([3.0, 1.0], 3.0)
 
 
 def test_a_lock_made_in_a_run_is_a_lock_like_any_other_afterwards() -> None:

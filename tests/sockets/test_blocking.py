@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -188,6 +190,24 @@ def test_files_are_sent_by_reading_them(hosts: Hosts, tmp_path: pytest.TempPathF
     with Beside(theirs.recv, len(DATA), socket.MSG_WAITALL) as reader, path.open("rb") as file:
         assert mine.sendfile(file) == len(DATA)
     assert reader.result == DATA
+
+
+def test_a_socket_that_its_program_forgets_is_closed(hosts: Hosts) -> None:
+    mine, theirs = connected(*hosts)
+    with pytest.warns(ResourceWarning, match="unclosed <synfin.Socket"):
+        del mine
+    theirs.settimeout(10)
+    assert theirs.recv(1) == b""
+
+
+def test_ctrl_c_ends_a_wait_of_the_main_thread(hosts: Hosts) -> None:
+    mine, theirs = connected(*hosts)
+    interrupt = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        mine.recv(1)
+    theirs.sendall(b"and the lock is free")
+    assert mine.recv(100) == b"and the lock is free"
 
 
 def test_where_no_driver_runs_a_call_that_would_block_says_what_is_missing() -> None:

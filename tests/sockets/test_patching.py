@@ -1,6 +1,7 @@
 """Unmodified programs with blocking sockets, through `synfin.sockets.patched`: whose socket is whose, and the standard
 library's servers and clients."""
 
+import asyncio
 import hashlib
 import http.client
 import http.server
@@ -146,6 +147,25 @@ def test_in_the_block_of_a_host_all_sockets_are_its_also_in_threads_begun_there(
             assert type(mine) is Socket
         assert type(beside.result) is Socket
         assert beside.result.endpoint.host is both[0]
+
+
+def test_asyncio_works_in_a_thread_where_a_host_speaks(both: Any) -> None:
+    async def talk() -> bytes:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_server(echo, SERVER, 7)
+        async with server:
+            with both[0]:
+                reader, writer = await asyncio.open_connection("server", 7)
+            writer.write(b"line\n")
+            line = await reader.readline()
+            writer.close()
+            return line
+
+    with both[1]:
+        assert asyncio.run(talk()) == b"line\n"
 
 
 @pytest.mark.usefixtures("both")

@@ -257,8 +257,13 @@ class SimLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call `func` here and now: a thread would be outrun by virtual time. The future is done when it returns."""
+        """Call `func` here and now: a thread would be outrun by virtual time. The future is done when it returns.
+
+        Where threads of the world run, `func` gets one, and may block.
+        """
         self._check_closed()  # type: ignore[attr-defined]
+        if isinstance(self._world.threads, Threads):
+            return self.create_task(self._world.threads.call(func, *args, name="executor"))
         future = self.create_future()
         try:
             result = func(*args)

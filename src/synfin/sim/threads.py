@@ -149,6 +149,10 @@ class Threads(Waits):
             raise UsageError(f"{what} would block the whole world here: blocking calls are for threads of the world")
         return WorldBell(self, thread, what)
 
+    def abandon(self, close: Callable[[], object]) -> None:
+        """See Waits."""
+        self.world.clock.schedule(self.world.clock.now, close)
+
     def sleep(self, seconds: float) -> None:
         """time.sleep; 0 lasts a nanosecond, so that a thread that never waits otherwise lets time go on."""
         if seconds < 0:

@@ -47,6 +47,10 @@ class Waits:
         must not wait."""
         raise NotImplementedError
 
+    def abandon(self, close: Callable[[], object]) -> None:
+        """Call `close` soon: a socket was forgotten by its program, at a moment of the garbage collector's choice."""
+        raise NotImplementedError
+
     def wait(self, watched: Sequence[tuple[Endpoint, int]], until: float | None, what: str, real: Sequence[Real] = ()) -> bool:
         """Wait until one of `watched` (an endpoint, READ or WRITE or both) or of `real` may be ready, with the lock held once.
 

@@ -11,6 +11,7 @@ import selectors
 import threading
 import time
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, Self
 
@@ -118,6 +119,7 @@ class ThreadDriver(Waits):
         self.failure: BaseException | None = None
         self._linger = linger
         self._timers: list[ThreadTimer] = []
+        self._abandoned: deque[Callable[[], object]] = deque()
         self._asleep_until = 0.0  # 0: awake
         self._stopped = True
         self._selector = selectors.DefaultSelector()
@@ -136,6 +138,12 @@ class ThreadDriver(Waits):
         if threading.current_thread() is self._thread:
             raise UsageError(f"{what} would block the thread that serves the stack")
         return ThreadBell(self.lock)
+
+    def abandon(self, close: Callable[[], object]) -> None:
+        """See Waits."""
+        if not self._stopped:
+            self._abandoned.append(close)
+            self._wake()
 
     # --- what a host asks of a loop
 
@@ -243,6 +251,8 @@ class ThreadDriver(Waits):
                 self._asleep_until = 0.0
                 for key, _ in ready:
                     self._call(key.data)
+                while self._abandoned:
+                    self._call(self._abandoned.popleft())
 
     def _fire(self) -> float:
         """Call what is due; returns the seconds until the next."""

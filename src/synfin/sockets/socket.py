@@ -11,7 +11,9 @@ UsageError.
 import _socket
 import errno
 import socket
+import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from synfin.engine.errors import UsageError
@@ -196,6 +198,13 @@ class Socket(socket.socket):
         fd, self._fd = self._fd, -1
         if fd != -1:
             lingering.close(self._endpoint, self._descriptors, fd)
+
+    def __del__(self) -> None:
+        fd = getattr(self, "_fd", -1)
+        waits = self._endpoint.host.waits if fd != -1 else None
+        if waits is not None:  # the kernel's socket would be closed now
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            waits.abandon(partial(self._descriptors.close, fd))
 
     def _check_open(self) -> None:
         if self._fd == -1:

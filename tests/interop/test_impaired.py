@@ -4,6 +4,7 @@ curl in the namespace on the kernel's TCP, an asyncio server on synfin's. What i
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from synfin.engine.config import SECOND, TcpConfig
 from synfin.engine.errors import DropReason, UsageError
 from synfin.sim.impaired import ImpairedDevice
 from tests.interop.curl import URLS, curl, digest, make_files, served
+from tests.interop.daemons import nginx
 from tests.interop.namespace import KERNEL, OURS, Namespace, namespace
 
 pytestmark = [pytest.mark.needs("netns", "curl"), pytest.mark.xdist_group("netns")]
@@ -119,3 +121,24 @@ def test_a_link_that_is_cut_loses_everything_until_it_is_healed(wire: Namespace)
 def test_a_setting_that_there_is_none_of_is_refused(wire: Namespace) -> None:
     with pytest.raises(UsageError, match="a link has no parameter 'lost'"):
         ImpairedDevice(wire.device, lost=0.1)
+
+
+@pytest.mark.needs("nginx", "ss")
+@pytest.mark.parametrize("name", FAULTS)
+def test_files_of_nginx_cross_a_bad_network_whole(wire: Namespace, files: Path, tmp_path: Path, name: str) -> None:
+    device = ImpairedDevice(wire.device, seed=2, **FAULTS[name])
+    host = RealHost("client", OURS, device, config=TcpConfig.linux())
+    names = SMALL if name == "loss-10" else (*SMALL, "1-MB")
+
+    async def program() -> dict[str, str]:
+        found = {}
+        for wanted in names:
+            reader, writer = await asyncio.open_connection(KERNEL[0], 8080)
+            writer.write(f"GET /{wanted} HTTP/1.0\r\n\r\n".encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            found[wanted] = hashlib.sha256(await reader.read()).hexdigest()
+            writer.close()
+        return found
+
+    with nginx(wire, tmp_path, files, 8080):
+        assert run(program(), host) == {wanted: digest(files / wanted) for wanted in names}

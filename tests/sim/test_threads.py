@@ -8,6 +8,7 @@ import queue
 import select
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trustme
 
 from synfin import sim
 from synfin.engine.errors import UsageError
@@ -169,6 +171,30 @@ def order(world: World) -> list[int]:
     for thread in threads:
         thread.join()
     return went
+
+
+def test_https_with_a_threaded_server_has_the_same_headers_for_the_same_seed() -> None:
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)  # signatures of one length
+    inside, outside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("server", key_type=trustme.KeyType.RSA).configure_cert(inside)
+    authority.configure_trust(outside)
+
+    def main(world: World) -> bytes:
+        client, server = two(world, loss=0.02)
+        with server:
+            served = http.server.ThreadingHTTPServer(("", 443), Pages)
+            served.socket = inside.wrap_socket(served.socket, server_side=True)
+            threading.Thread(target=served.serve_forever).start()
+        with client:
+            connection = http.client.HTTPSConnection("server", 443, context=outside, timeout=30)
+            connection.request("GET", "/50000")
+            body = connection.getresponse().read()
+            connection.close()
+        return body
+
+    first, again = (run_with_hash(main, 3) for _ in range(2))
+    assert first[0] == again[0] == bytes(50_000)
+    assert first[1] == again[1]
 
 
 def test_who_runs_next_is_drawn_from_the_seed() -> None:

@@ -65,6 +65,9 @@ class DescriptorDevice(Device):
         """The next packet, None when none waits. Raises OSError when the interface is gone."""
         raise NotImplementedError
 
+    def disable_offload(self, why: str) -> None:
+        """Packets cross one by one and whole from now on; `why` is for people. For a device that has offloads."""
+
     def close(self) -> None:
         """Give everything back. Repeating it does nothing."""
         raise NotImplementedError

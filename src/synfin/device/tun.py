@@ -122,7 +122,7 @@ class TunDevice(DescriptorDevice):
             fcntl.ioctl(channel, request, _IFREQ_NUMBER.pack(self.name.encode(), value))
 
     def disable_offload(self, why: str) -> None:
-        """Packets cross one by one and whole from now on; `without` says `why`. Does nothing where it is off already."""
+        """See DescriptorDevice; `without` says `why`. Does nothing where it is off already."""
         if self.builds:
             _set_offloads(self._fd, 0)
             self.gso = self.builds = False

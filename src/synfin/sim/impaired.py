@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from synfin.device.base import DescriptorDevice
-from synfin.device.tun import TunDevice
 from synfin.engine.segment import Buffer, Outgoing
 from synfin.sim.clock import Clock
 from synfin.sim.line import Item, Ledger, Node, bytes_of
 from synfin.sim.link import Link
 from synfin.sim.randoms import Streams
+from synfin.wire.packet import complete_checksums
 
 BATCH: Final = 64  # packets taken from the device at once
 
@@ -46,7 +46,7 @@ class ImpairedDevice(DescriptorDevice):
 
     __slots__ = ("_arrived", "_clock", "_inner", "ledger", "link")
 
-    def __init__(self, device: TunDevice, *, seed: int | None = None, **settings: Any) -> None:
+    def __init__(self, device: DescriptorDevice, *, seed: int | None = None, **settings: Any) -> None:
         device.disable_offload("each packet is one of the impaired link's")
         super().__init__(device.mtu)
         self.name = device.name
@@ -60,11 +60,6 @@ class ImpairedDevice(DescriptorDevice):
 
     def _leave(self, packet: bytes) -> None:
         self._inner.send(packet, b"", Outgoing(0, 0, 0, 0, 0))
-
-    @property
-    def refused(self) -> int:
-        """Packets that the kernel did not take."""
-        return self._inner.refused
 
     def fileno(self) -> int:
         """The descriptor, readable when a packet waits before the link; -1 once closed."""
@@ -93,7 +88,8 @@ class ImpairedDevice(DescriptorDevice):
             packet = self._inner.receive()
             if packet is None:
                 break
-            self.link.forward.carry(bytes(packet))
+            data = bytes(packet)
+            self.link.forward.carry(complete_checksums(data) if self._inner.verified else data)
         self._clock.run(self._clock.now)
 
     def next_deadline(self) -> int:

@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from synfin.host.refusals import Refused, tun_refused, user_namespaces_off, with
 from synfin.host.syscalls import CAP_SYS_ADMIN, CLONE_NEWNET, CLONE_NEWUSER, has_capability, unshare
 
 LONGEST: Final = 65_536  # bytes of a message
+RTN_LOCAL: Final = 2  # <linux/rtnetlink.h>
+READY_WITHIN: Final = 2.0  # seconds
 IFA_F_NODAD: Final = 0x02  # <linux/if_addr.h>: nobody else is on this wire, the address is good at once
 FORWARDING: Final = ("ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding")  # between the TUNs of the namespace
 
@@ -144,12 +147,22 @@ def _configure(wanted: Plan) -> None:
     try:
         with IPRoute() as routes:
             index = routes.link_lookup(ifname=wanted.name)[0]
+            routes.link("set", index=index, state="up")  # first: addresses given to what is down become usable later
             routes.addr("add", index=index, address=wanted.kernel[0], prefixlen=24)
             if Path("/proc/sys/net/ipv6").exists():
                 routes.addr("add", index=index, address=wanted.kernel[1], prefixlen=64, flags=IFA_F_NODAD)
-            routes.link("set", index=index, state="up")
+                _await_local(routes, wanted.kernel[1])
     except Exception as error:
         raise without_capability(_as_os_error(error)) from None
+
+
+def _await_local(routes: Any, address: str) -> None:
+    """The kernel makes an IPv6 address its own in the background: until then it answers nothing there."""
+    until = time.monotonic() + READY_WITHIN
+    while time.monotonic() < until:
+        if any(found["type"] == RTN_LOCAL for found in routes.route("get", dst=address)):
+            return
+        time.sleep(0.002)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ Owns the kinds of refusal and their sentences. Knows nothing of who asks.
 """
 
 import errno
-import grp
 import os
-import pwd
 import stat
 from pathlib import Path
 from typing import Final
@@ -44,15 +42,12 @@ def tun_refused(error: OSError, path: str = TUN) -> Refused:
         remedy = f"as root: modprobe tun (in a container: give it {path})"
         return Refused(NO_TUN, f"there is no TUN here: {path}: {error.strerror}; {remedy}")
     try:
-        found = os.stat(path)
+        mode = stat.filemode(os.stat(path).st_mode)  # not whose it is: in a user namespace that cannot be seen
     except OSError:
-        remedy = f"give {_user(os.getuid())} a right to it, {OTHERWISE}"
-        return Refused(TUN_MODE, f"{path} may not be opened: {error.strerror}; {remedy}")
-    owner = f"{_user(found.st_uid)}:{_group(found.st_gid)}"
+        mode = "unknown mode"
     return Refused(
         TUN_MODE,
-        f"{_user(os.getuid())} may not open {path} ({stat.filemode(found.st_mode)} {owner}): {error.strerror};"
-        f" allow it with: sudo chmod 0666 {path}, {OTHERWISE}",
+        f"this user may not open {path} ({mode}): {error.strerror}; allow it with: sudo chmod 0666 {path}, {OTHERWISE}",
     )
 
 
@@ -93,17 +88,3 @@ def setting(name: str) -> str:
         return Path("/proc/sys", *name.split(".")).read_text().strip()
     except OSError:
         return ""
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return f"group {number}"

@@ -145,6 +145,32 @@ def test_a_reset_is_raised_in_the_thread_that_waits(hosts: Hosts) -> None:
         theirs.close()
 
 
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_shutdown_ends_the_wait_of_another_thread(hosts: Hosts, how: int) -> None:
+    mine, theirs = connected(*hosts)
+    with Beside(mine.recv, 1) as reader:
+        time.sleep(0.02)
+        mine.shutdown(how)
+    assert reader.result == b""
+    if how == socket.SHUT_RDWR:
+        assert theirs.recv(1) == b""
+        with pytest.raises(BrokenPipeError):
+            mine.send(b"too late")
+
+
+def test_shutdown_of_a_listener_ends_accept(hosts: Hosts) -> None:
+    with Socket(host=hosts[1]) as listener:
+        listener.bind((SERVER, 80))
+        listener.listen()
+        with pytest.raises(OSError, match="Invalid argument"), Beside(listener.accept):
+            time.sleep(0.02)
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.listen()
+        listener.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
 def test_closing_a_socket_ends_the_wait_of_another_thread(hosts: Hosts) -> None:
     mine, _ = connected(*hosts)
     with pytest.raises(OSError, match="Bad file descriptor"), Beside(mine.recv, 1):

@@ -114,7 +114,7 @@ def _fd(item: Any) -> int:
 
 
 def _must_not_wait(call: str) -> UsageError:
-    return UsageError(f"{call} would block, and only threads of the world may (synfin.sim.run_blocking): give it a timeout of 0")
+    return UsageError(f"{call} would block, which only threads of the world may (sim.run_blocking): give it a timeout of 0")
 
 
 def _select(

@@ -48,11 +48,13 @@ class WorldLock:
             raise ValueError("can't specify a timeout for a non-blocking call")
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
+        threads = self._threads
+        if blocking and timing.world() is threads.world:
+            threads.turn("a lock")
         if self._lock.acquire(False):
             return True
         if not blocking:
             return False
-        threads = self._threads
         if timing.world() is not threads.world:
             return self._lock.acquire(True, timeout)
         until = None if timeout == -1 else threads.now() + timeout

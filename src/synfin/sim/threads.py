@@ -149,6 +149,13 @@ class Threads(Waits):
             raise UsageError(f"{what} would block the whole world here: blocking calls are for threads of the world")
         return WorldBell(self, thread, what)
 
+    def turn(self, what: str) -> None:
+        """See Waits: where others may run now, who does is drawn."""
+        thread = self.present
+        if self._ready and thread is not None and thread.ident == get_ident():
+            self.ready(thread)
+            self.hand_over(thread, what)
+
     def abandon(self, close: Callable[[], object]) -> None:
         """See Waits."""
         self.world.clock.schedule(self.world.clock.now, close)

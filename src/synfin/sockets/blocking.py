@@ -47,6 +47,9 @@ class Waits:
         must not wait."""
         raise NotImplementedError
 
+    def turn(self, what: str) -> None:
+        """The calling thread begins a call that may block: a driver that decides who runs may let another thread run first."""
+
     def abandon(self, close: Callable[[], object]) -> None:
         """Call `close` soon: a socket was forgotten by its program, at a moment of the garbage collector's choice."""
         raise NotImplementedError
@@ -132,6 +135,8 @@ class Blocking:
     def attempt(self, what: str, interest: int, call: Callable[..., T], *arguments: Any) -> T:
         """Call until it does not raise BlockingIOError. Raises TimeoutError when the time of the whole call is over, and the
         BlockingIOError when there was none."""
+        if self._timeout != 0.0:
+            self.waits.turn(what)
         with self.waits.lock:
             while True:
                 try:

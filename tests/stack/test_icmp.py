@@ -1,5 +1,7 @@
 """ICMP at a stack: what is answered (RFC 1122 3.2.2, RFC 4443), and what is believed (RFC 5927, RFC 1191, RFC 8201)."""
 
+import random
+
 import pytest
 
 from synfin.device.memory import MemoryDevice, Sent
@@ -91,6 +93,18 @@ def test_a_ping_of_our_own_is_answered_by_the_other_stack(ends: Ends) -> None:
     net.a.internet.ping(ends[0], ends[1], 5, 9, b"data", ttl=12)
     net.run()
     assert came == [Echo(ends[1], 5, 9, b"data", 64)]
+
+
+@BOTH
+def test_segments_leave_with_the_ttl_of_their_stack(ends: Ends) -> None:
+    for ttl in (64, 3):
+        device = MemoryDevice()
+        stack = Stack(
+            addresses=ends, config=PLAIN, device=device, clock=lambda: 0, secret=bytes(16), random=random.Random(1), ttl=ttl
+        )
+        stack.connect((None, 0), (C4 if len(ends[0]) == 4 else C6, 80), 0)
+        stack.transmit(0)
+        assert [parse_ip(sent.packet).ttl for sent in device.outbox] == [ttl]
 
 
 def test_the_hop_limit_of_a_ping_is_what_was_asked() -> None:

@@ -56,7 +56,7 @@ def take(c: "Connection", kind: PathError, seq: int, mtu: int, length: int, now:
         return _too_big(c, mtu, length)
     c.soft_error = kind
     if c.state in OPENING and (kind in HARD or c.config.unreachable_ends_opening):
-        c.finish(Trigger.USER_TIMEOUT, CloseReason.UNREACHABLE, now)
+        c.finish(Trigger.ABORT, CloseReason.UNREACHABLE, now)
     return True
 
 

@@ -61,15 +61,15 @@ class Stack:
     `config` is the default of its connections. `clock()` tells the time in ns to those who call from outside a driver.
     `secret` (16 bytes or more) keys initial sequence numbers, timestamps and ports; `random` starts the port sequence.
     `observer` is told everything; `wake()` is called when `next_deadline` has moved forward between the driver's looks at
-    it. `isn(key, now)` replaces RFC 6528's numbers, for scenarios. At most `time_wait_limit` entries are in TIME-WAIT.
-    Raises InvalidAddress for an address that no host has.
+    it. `isn(key, now)` replaces RFC 6528's numbers, for scenarios. At most `time_wait_limit` entries are in TIME-WAIT;
+    packets leave with `ttl` as TTL or hop limit. Raises InvalidAddress for an address that no host has.
     """
 
     def __init__(
         self, *, addresses: Sequence[bytes], config: TcpConfig, device: Device, clock: Callable[[], int], secret: bytes,
         random: Random, observer: Observer | None = None, wake: Callable[[], None] | None = None,
         isn: Callable[[bytes, int], int] | None = None, time_wait_limit: int = 16_384,
-        ephemeral_ports: tuple[int, int] = EPHEMERAL,
+        ephemeral_ports: tuple[int, int] = EPHEMERAL, ttl: int = 64,
     ) -> None:  # fmt: skip
         for address in addresses:
             if len(address) not in (4, 16) or not is_host(address):
@@ -101,6 +101,7 @@ class Stack:
         self._loopback: bool = False  # a connection to ourselves was opened
         self._to_self: deque[bytes] = deque()
         self._from_self: bool = False
+        self._ttl: int = ttl
 
     def _dropped(self, now: int, reason: DropReason) -> None:
         self._tally.dropped(now, b"", reason, None)
@@ -317,9 +318,10 @@ class Stack:
             self._to_self.append(build_packet(key, out, identification=identification, checksum=False))
             return
         if device.builds:
-            device.transmit(key, out, identification)
+            device.transmit(key, out, identification, self._ttl)
             return
-        device.send(build_packet(key, out, identification=identification, checksum=device.checksum), key, out)
+        packet = build_packet(key, out, identification=identification, ttl=self._ttl, checksum=device.checksum)
+        device.send(packet, key, out)
 
     # --- time
 

@@ -6,11 +6,11 @@ Owns the entering. This process has one thread and is about to be replaced, so i
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from synfin.control.client import find
 from synfin.engine.errors import UsageError
-from synfin.host.syscalls import CLONE_NEWNET, CLONE_NEWUSER, setns
+from synfin.host.entering import enter
 
 # No proxy can be reached from in there.
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
@@ -35,19 +35,3 @@ def execute(command: Sequence[str], name: str | None, pid: int | None) -> NoRetu
     except OSError as error:
         print(f"synfin exec: {command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(NOT_EXECUTABLE)
-
-
-def enter(holder: Any) -> None:
-    """Enter the namespaces of process `holder`; None: the machine's own network is meant, nothing is to be entered."""
-    if holder is None:
-        return
-    opened = []
-    try:
-        for kind, flag in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET)):
-            path = f"/proc/{holder}/ns/{kind}"
-            if os.stat(path).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino:
-                opened.append((os.open(path, os.O_RDONLY | os.O_CLOEXEC), flag))
-        for fd, flag in opened:
-            setns(fd, flag)
-    except OSError as error:
-        raise UsageError(f"cannot enter the namespace that process {holder} holds: {error.strerror}") from None

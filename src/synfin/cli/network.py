@@ -103,6 +103,22 @@ def ping(host: str | None, count: int, network: Any) -> None:
 
 
 @click.command()
+@click.argument("state")
+@click.option("--seconds", type=click.FloatRange(0), default=10.0, show_default=True, metavar="N", help="How long to hold it.")
+@network_options
+def hold(state: str, seconds: float, network: Any) -> None:
+    """Bring a connection of the kernel's into STATE, in any spelling, and show it in the kernel's own words.
+
+    \b
+    synfin hold SYN_RECV
+    synfin hold last-ack --seconds 60
+    """
+    from synfin.cli import hold as module  # noqa: PLC0415
+
+    sys.exit(module.hold(state, seconds, network))
+
+
+@click.command()
 @name_option
 @pid_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a socket and line instead.")
@@ -129,4 +145,4 @@ def execute(command: tuple[str, ...], name: str | None, pid: int | None) -> None
     module.execute(command, name, pid)
 
 
-COMMANDS: Final = (up, serve, connect, ping, ss, execute)
+COMMANDS: Final = (up, serve, connect, ping, ss, hold, execute)

@@ -128,7 +128,7 @@ def session(network: Network, command: str) -> Iterator[Session]:
             namespace, device, number, alone = _join(network, stack)
         else:
             device, number, alone = WatchedTun(network.tun, network.mtu, offload=network.offload), 0, False
-        device.watch = None
+        device.watch, device.withhold, device.ignore = None, 0, 0
         stack.enter_context(device)
         if network.offload and device.without:
             print(f"synfin: without offload: {device.without}", file=sys.stderr)

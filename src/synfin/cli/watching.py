@@ -43,6 +43,7 @@ from synfin.words import Text
 US: Final = "synfin"
 THEM: Final = "kernel"
 LADDER_PACKETS: Final = 2_000
+WITHHOLD_ALL: Final = -1
 IP6_HEADER: Final = 40  # bytes
 
 CUT = Text(
@@ -53,19 +54,26 @@ TITLE = Text("what passed the TUN, {us} and {them}", "经过 TUN 的报文：{us
 
 
 class WatchedTun(TunDevice):
-    """A TunDevice whose packets are shown to `watch`, where there is one."""
+    """A TunDevice whose packets are shown to `watch`, where there is one. `withhold` keeps segments with one of its flags from
+    the peer, `ignore` those from the peer; WITHHOLD_ALL keeps every one."""
 
-    __slots__ = ("watch",)
+    __slots__ = ("ignore", "watch", "withhold")
     watch: "Watch | None"
+    withhold: int
+    ignore: int
 
     def send(self, packet: bytes, key: bytes, out: Outgoing) -> None:
         """See TunDevice."""
+        if self._withheld(out):
+            return
         if self.watch is not None:
             self.watch.sent(packet, out)
         super().send(packet, key, out)
 
     def transmit(self, key: bytes, out: Outgoing, identification: int, ttl: int = 64) -> None:
         """See TunDevice."""
+        if self._withheld(out):
+            return
         if self.watch is not None:
             self.watch.sent(build_packet(key, out, identification=identification, ttl=ttl), out)
         super().transmit(key, out, identification, ttl)
@@ -73,9 +81,18 @@ class WatchedTun(TunDevice):
     def receive(self) -> Buffer | None:
         """See TunDevice."""
         packet = super().receive()
+        while packet is not None and self.ignore and self._ignored(bytes(packet)):
+            packet = super().receive()
         if packet is not None and self.watch is not None:
             self.watch.received(_without_partial_checksum(bytes(packet)) if self.verified else bytes(packet))
         return packet
+
+    def _withheld(self, out: Outgoing) -> bool:
+        return self.withhold == WITHHOLD_ALL or bool(self.withhold & out.flags)
+
+    def _ignored(self, packet: bytes) -> bool:
+        seen = _seen(packet)
+        return seen is not None and bool(self.ignore & seen.flags)
 
 
 def _without_partial_checksum(packet: bytes) -> bytes:

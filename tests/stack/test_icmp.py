@@ -337,6 +337,7 @@ def test_no_error_ends_an_established_connection(kind: int, code: int, error: Pa
     path.lost = False
     path.net.pass_time(5 * SECOND)
     assert path.peer.readable() == 3
+    assert path.connection.soft_error is None, "the path carries packets again"
 
 
 def test_source_quench_is_ignored() -> None:

@@ -144,8 +144,8 @@ class Connection(Entry):
 
     def receive(self, segment: Segment, now: int) -> None:
         """SEGMENT ARRIVES (3.10.7) in any state but CLOSED, LISTEN and TIME-WAIT; never raises for what a peer sends."""
-        if self.keepalive is not None:
-            keepalive.hear(self, self.keepalive, segment, now)
+        if self.keepalive is not None or self.soft_error is not None:
+            keepalive.hear(self, segment, now)
         if self.state is State.ESTABLISHED and fastpath.take(self, segment, now):
             return
         if self.state is State.SYN_SENT:

@@ -77,15 +77,22 @@ def start(c: "Connection", now: int) -> None:
         c.timers.keepalive = max(keepalive.heard + keepalive.idle, now)
 
 
-def hear(c: "Connection", keepalive: Keepalive, seg: Segment, now: int) -> None:
-    """A segment has come. It counts when it lies in the window and acknowledges what it may: a forger's does not."""
-    sender = c.sender
+def hear(c: "Connection", seg: Segment, now: int) -> None:
+    """A segment has come. It counts when it lies in the window and acknowledges what it may: a forger's does not.
+
+    The path carries packets again, so what ICMP said of it is past.
+    """
+    sender, keepalive = c.sender, c.keepalive
     seq_fits = c.receiver.acceptable(seg.seq, seg.length)
-    if seq_fits and (seg.ack - sender.snd_una) & MASK <= (sender.snd_nxt - sender.snd_una) & MASK:
-        keepalive.heard = now
-        if keepalive.probes:
-            keepalive.probes = 0
-            c.timers.keepalive = now + keepalive.idle
+    if not seq_fits or (seg.ack - sender.snd_una) & MASK > (sender.snd_nxt - sender.snd_una) & MASK:
+        return
+    c.soft_error = None
+    if keepalive is None:
+        return
+    keepalive.heard = now
+    if keepalive.probes:
+        keepalive.probes = 0
+        c.timers.keepalive = now + keepalive.idle
 
 
 def handle_timer(c: "Connection", now: int) -> None:

@@ -45,9 +45,9 @@ $(BIN)/python:
 	@sh tools/venv.sh make
 
 .venv/.demo: $(EDITABLE)
-	@sh tools/venv.sh install cli
+	@sh tools/venv.sh install cli,net
 	@touch $@
 
 .venv/.test: $(EDITABLE)
-	@sh tools/venv.sh install cli,test,lint
+	@sh tools/venv.sh install cli,net,test,lint
 	@touch .venv/.demo $@

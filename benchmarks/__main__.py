@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import bulk, connections, echo, memory, segment
+from benchmarks import bulk, connections, echo, memory, real, segment
 from benchmarks.report import Row, heading, line, write_json
 
 SUITES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -15,6 +15,7 @@ SUITES: dict[str, Callable[[], Iterator[Row]]] = {
     "echo": echo.rows,
     "connections": connections.rows,
     "memory": memory.rows,
+    "real": real.rows,
 }
 
 

@@ -68,7 +68,9 @@ def machine() -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if value >= 10 else f"{value:,.2f}"
 
 
 def heading() -> str:
@@ -76,7 +78,7 @@ def heading() -> str:
     about = machine()
     return (
         f"{about['cpu']}, {about['clock']}, {about['cores']} cores, {about['python']}, {about['system']}\n\n"
-        f"{'':<40}{'median':>10}{'best':>10}  {'budget':>9}\n"
+        f"{'':<50}{'median':>10}{'best':>10}  {'budget':>9}\n"
     )
 
 
@@ -87,7 +89,7 @@ def line(row: Row) -> str:
         budget = f"{row.bound} {_number(row.budget)}"
         verdict = "met" if row.met else "NOT MET"
     name = f"{row.name}, {row.unit}"
-    return f"{name:<40}{_number(row.value):>10}{_number(row.best):>10}  {budget:>9}  {verdict}".rstrip()
+    return f"{name:<50}{_number(row.value):>10}{_number(row.best):>10}  {budget:>9}  {verdict}".rstrip()
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:

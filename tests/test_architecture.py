@@ -21,12 +21,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "device": ("wire", "engine"),
     "stack": ("device", "wire", "engine"),
     "sockets": ("stack", "device", "wire", "engine"),
+    "host": ("device", "wire", "engine"),
+    "control": ("sockets", "stack", "device", "wire", "engine"),
     "trace": ("wire", "engine", "words"),
     "aio": ("sockets", "stack", "device", "wire", "engine"),
     "sim": ("aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "scenarios": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "testing": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
-    "cli": ("scenarios", "sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
+    "cli": (
+        "scenarios", "sim", "aio", "control", "host", "trace", "sockets", "stack", "device", "wire", "engine", "words",
+    ),  # fmt: skip
 }
 
 # No clock, no randomness, no I/O.
@@ -38,7 +42,7 @@ FORBIDDEN_IN_PURE = (
 
 # The core needs nothing installed; what is used where it happens to be is imported inside a function.
 OPTIONAL = {"wire": ("numpy",)}
-NEEDS_EXTRAS = ("cli", "testing")
+NEEDS_EXTRAS = ("cli", "testing", "host")
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 LONGEST_MODULE = 500

@@ -6,7 +6,7 @@ machine's own network has no part in it.
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -34,10 +34,12 @@ def ip(*words: str) -> None:
 
 
 @contextmanager
-def namespace() -> Iterator[Namespace]:
+def namespace(
+    *, offload: bool = True, mtu: int = 1500, make: Callable[..., TunDevice] = TunDevice
+) -> Iterator[Namespace]:
     """Makes it, and takes it away in any case. Skips where the machine does not allow one."""
     try:
-        device = TunDevice()
+        device = make(mtu=mtu, offload=offload)
     except OSError as error:
         pytest.skip(f"netns: no TUN device: {error}")
     with device:

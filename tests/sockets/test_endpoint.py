@@ -295,7 +295,7 @@ def test_tcp_info_is_linuxs_structure(client: Socket) -> None:
     info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     fields = struct.unpack("8B24I", info)
     assert len(info) == 104
-    assert (fields[0], fields[5]) == (1, 1)  # ESTABLISHED, timestamps
+    assert (fields[0], fields[5]) == (1, 5)  # ESTABLISHED; timestamps, window scale
     assert fields[8] >= 200_000  # rto, microseconds
     assert fields[10] == client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1448
     assert fields[23] == 20_000  # smoothed round trip

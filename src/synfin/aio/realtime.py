@@ -6,6 +6,7 @@ together. Everything in one thread: that of the loop. Knows no simulation.
 
 import asyncio
 import contextvars
+import gc
 import os
 import random
 import socket
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from synfin.aio.selector import Ready, VirtualSelector
-from synfin.device.tun import TunDevice
+from synfin.device.base import DescriptorDevice
 from synfin.engine.config import NEVER, SECOND, TcpConfig
 from synfin.engine.errors import UsageError
 from synfin.engine.observe import Observer
@@ -29,13 +30,15 @@ from synfin.stack.stack import Stack
 T = TypeVar("T")
 
 BATCH: Final = 64  # packets taken from the device before the loop's other callbacks have their turn
+ADDRESSES: Final = ("10.77.0.2", "fd77::2")  # synfin's in a namespace of `synfin up`
+COLLECT: Final = (50_000, 20, 50)  # the garbage collector's thresholds
 LINGER: Final = 5.0  # seconds
 POLL: Final = 0.01  # seconds
 FINISHING: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)  # something of ours is not acknowledged
 
 
 class RealHost(Host):
-    """A host on a TUN device, in real time.
+    """A host on a device, a TUN as a rule, in real time.
 
     `addresses` are its own, as text; the first of a family is the source of its connections. `hosts` are the names that it can
     resolve besides its own and `localhost`. Times are time.monotonic's. Raises ValueError for what is no address,
@@ -43,7 +46,7 @@ class RealHost(Host):
     """
 
     def __init__(
-        self, name: str, addresses: Sequence[str], device: TunDevice, *, config: TcpConfig | None = None,
+        self, name: str, addresses: Sequence[str], device: DescriptorDevice, *, config: TcpConfig | None = None,
         hosts: Mapping[str, Sequence[str]] | None = None, observer: Observer | None = None,
     ) -> None:  # fmt: skip
         own = [_packed(address) for address in addresses]
@@ -74,6 +77,7 @@ class RealHost(Host):
             raise UsageError(f"{self.name} is served by a loop already")
         self._loop = loop
         loop.add_reader(self.device.fileno(), self._arrived)
+        self.device.wake = self._arm
         self._arm()
 
     def leave(self) -> None:
@@ -96,7 +100,7 @@ class RealHost(Host):
                 packet = device.receive()
                 if packet is None:
                     break
-                stack.receive_packet(packet, now)
+                stack.receive_packet(packet, now, verify=not device.verified, gso_size=device.gso_size)
         except OSError as error:
             self._lost(error)
         stack.transmit(now)
@@ -112,13 +116,16 @@ class RealHost(Host):
     def _tick(self) -> None:
         self._timer, self._armed = None, NEVER
         now = time.monotonic_ns()
+        if self.device.next_deadline() <= now:
+            self.device.advance(now)
+            self._arrived()
         self.stack.handle_timers(now)
         self.stack.transmit(now)
         self._arm()
 
     def _arm(self) -> None:
         """See to it that `_tick` comes in time; one that would come early is left to."""
-        deadline = self.stack.next_deadline()
+        deadline = min(self.stack.next_deadline(), self.device.next_deadline())
         if deadline >= self._armed or self._loop is None:
             return
         self._disarm()
@@ -140,6 +147,19 @@ def _packed(address: str) -> bytes:
 
 class RealTimeSelector(VirtualSelector):
     """Waits in the kernel; what happens to a virtual descriptor happens in callbacks of the same thread, never meanwhile."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        super().__init__(descriptors)
+        self._looked = False  # the last `select` asked the kernel
+
+    def select(self, timeout: float | None = None) -> Ready:
+        """See VirtualSelector. Asking the kernel takes microseconds: while virtual descriptors are ready every second time."""
+        found = self.ready()
+        if not found:
+            self._looked = True
+            return self.ready_real(timeout)
+        self._looked = not self._looked
+        return found + self.ready_real() if self._looked else found
 
     def wait(self, timeout: float | None) -> Ready:
         """See VirtualSelector."""
@@ -211,33 +231,66 @@ def _standing_in() -> Iterator[None]:
         socket.socket = before  # type: ignore[misc]
 
 
-def run(main: Coroutine[Any, Any, T], host: RealHost, *, debug: bool | None = None, linger: float = LINGER) -> T:
-    """Run an asyncio program as `host`, in real time, and return its result; asyncio.run in all else.
+def run(
+    main: Coroutine[Any, Any, T], *hosts: RealHost, device: DescriptorDevice | None = None,
+    addresses: Sequence[str] = ADDRESSES, config: TcpConfig | None = None,
+    names: Mapping[str, Sequence[str]] | None = None, debug: bool | None = None, linger: float = LINGER,
+) -> T:  # fmt: skip
+    """Run an asyncio program on synfin's TCP, in real time, and return its result; asyncio.run in all else.
 
-    Internet sockets that the program makes are the host's, so none but TCP's are to be had; those of other families, and those
-    that threads make, are the kernel's. When `main` is done the tasks and sockets that are left are closed, and the peers have
-    `linger` seconds to acknowledge what was sent. The device stays open. Raises what `main` raises, UsageError when a loop
-    serves the host already.
+    Either `hosts`, each with a device of its own, of which the first speaks (`with host:` or `host.create_task` for another),
+    or a `device`, on which a host `synfin` is made with `addresses`, `config` and the `names` that it can resolve.
+
+    Internet sockets that the program makes are the speaking host's, so none but TCP's are to be had; those of other families,
+    those that threads make and those made in `with kernel_sockets():` are the kernel's. When `main` is done the tasks and
+    sockets that are left are closed, and the peers have `linger` seconds to acknowledge what was sent. The devices stay open.
+    Raises what `main` raises, UsageError for neither or both, and when a loop serves a host already.
     """
-    with _standing_in(), asyncio.Runner(loop_factory=RealTimeLoop, debug=debug) as runner:
+    if (device is None) == (not hosts):
+        main.close()
+        raise UsageError("run needs hosts, or a device to make one on")
+    if device is not None:
+        hosts = (RealHost("synfin", addresses, device, config=config, hosts=names),)
+    with _standing_in(), _seldom_collecting(), asyncio.Runner(loop_factory=RealTimeLoop, debug=debug) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, RealTimeLoop)
         context = contextvars.copy_context()
         context.run(loop.descriptors.use)
-        context.run(host.__enter__)
+        context.run(hosts[0].__enter__)
+        served: list[RealHost] = []
         try:
-            host.serve(loop)
+            for host in hosts:
+                host.serve(loop)
+                served.append(host)
         except BaseException:
             main.close()
+            for host in served:
+                host.leave()
             raise
         try:
             return runner.run(main, context=context)
         finally:
-            runner.run(_end(loop, host, linger))
-            host.leave()
+            try:
+                runner.run(_end(loop, hosts, linger))
+            finally:
+                for host in hosts:
+                    host.leave()
 
 
-async def _end(loop: RealTimeLoop, host: RealHost, linger: float) -> None:
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """What is there at the start is not looked through again, and what comes only now and then."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+async def _end(loop: RealTimeLoop, hosts: Sequence[RealHost], linger: float) -> None:
     """What the kernel does for a process that has ended."""
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in left:
@@ -245,4 +298,6 @@ async def _end(loop: RealTimeLoop, host: RealHost, linger: float) -> None:
     await asyncio.gather(*left, return_exceptions=True)
     for fd, _ in loop.descriptors:
         loop.descriptors.close(fd)
-    await host.finish(linger)
+    until = time.monotonic() + linger
+    for host in hosts:
+        await host.finish(until - time.monotonic())

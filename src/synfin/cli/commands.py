@@ -4,14 +4,14 @@ Owns what may be typed and how a mistake in it is told, in one line. What a comm
 when the command runs.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from synfin.words import pick_language
+from synfin.cli import network
+from synfin.cli.parameters import lang_option, output_file
 
 LARGEST_DELAY: Final = 3_600_000.0  # ms; an hour, beyond which every connection has given up
 SEQUENCE_NUMBERS: Final = 1 << 32
@@ -59,34 +59,6 @@ def sequence_numbers(text: str) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def output_file(text: str) -> Path:
-    """A file to be written; its folder has to be there."""
-    path = Path(text)
-    if path.is_dir():
-        raise click.BadParameter(f"{path} is a directory")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"there is no directory {path.parent}")
-    return path
-
-
-def language(text: str) -> str:
-    """`en` or `zh`; a tag such as zh-CN will do."""
-    try:
-        return pick_language(text, {})
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _default_language() -> str:
-    return pick_language(None, os.environ)
-
-
-lang_option = click.option(
-    "--lang", type=language, default=_default_language, metavar="en|zh",
-    help="Language of the sentences; otherwise LC_ALL, LC_MESSAGES or LANG decides.",
-)  # fmt: skip
-
-
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="synfin", prog_name="synfin", message="%(prog)s %(version)s")
 @click.pass_context
@@ -97,6 +69,8 @@ def synfin(context: click.Context) -> None:
     synfin demo                the whole life of a connection, as a ladder
     synfin demo --list         what else there is to see
     synfin states SYN_RECV     what a state means, and what many of it mean
+    synfin serve http .        a service on synfin's TCP, for this machine's own programs
+    synfin ss                  the sockets of what runs
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -151,3 +125,7 @@ def states(name: str | None, svg: Path | None, lang: str) -> None:
     from synfin.cli import states as command  # noqa: PLC0415
 
     command.show(name, svg, lang)
+
+
+for _command in network.COMMANDS:
+    synfin.add_command(_command)

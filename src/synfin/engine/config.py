@@ -35,7 +35,15 @@ class TcpConfig:
     clock_granularity: int = 1 * MILLISECOND  # G
     user_timeout: int = 300 * SECOND  # 3.9.1.1: 5 minutes; NEVER for none
     syn_timeout: int = 180 * SECOND  # R2 for a SYN: at least 3 minutes (MUST-23)
+    unreachable_ends_opening: bool = False  # 3.9.2.2, MUST-56: soft errors end nothing; Linux gives up a SYN for any of them
     syn_ack_retries: int = 5  # 1, 3, 7, 15, 31 s: an unanswered entry lives 63 s
+
+    # Keep-alive, RFC 9293 3.8.4; off unless asked for (MUST-25)
+    keepalive: bool = False
+    keepalive_idle: int = 7200 * SECOND  # before the first probe: at least two hours by default (MUST-28)
+    keepalive_interval: int = 75 * SECOND  # between unanswered probes
+    keepalive_count: int = 9  # unanswered probes that end the connection
+    keepalive_limit: int = 0  # ns without a word that end it, instead of the number of probes; 0: the number decides
 
     # Acknowledgments
     delayed_ack: int = 40 * MILLISECOND  # below 0.5 s (3.8.6.3, MUST-40); 0 acknowledges at once
@@ -73,6 +81,8 @@ class TcpConfig:
             (self.msl >= 0, "msl is not negative"),
             (self.syn_ack_retries >= 0, "syn_ack_retries is not negative"),
             (self.user_timeout > 0, "user_timeout is above 0"),
+            (self.keepalive_idle > 0 < self.keepalive_interval, "keepalive_idle and keepalive_interval are above 0"),
+            (self.keepalive_count >= 1, "keepalive_count is at least 1 probe"),
             (self.syn_timeout > 0, "syn_timeout is above 0"),
         )
         for holds, rule in rules:
@@ -100,4 +110,6 @@ class TcpConfig:
     @classmethod
     def linux(cls) -> Self:
         """Linux's values where the default deviates."""
-        return cls(syn_timeout=127 * SECOND, msl=30 * SECOND, user_timeout=924_600 * MILLISECOND)
+        return cls(
+            syn_timeout=127 * SECOND, msl=30 * SECOND, user_timeout=924_600 * MILLISECOND, unreachable_ends_opening=True
+        )

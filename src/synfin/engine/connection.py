@@ -7,12 +7,13 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 
 from typing import Any, Final
 
-from synfin.engine import arrives, fastpath, invariants, output
+from synfin.engine import arrives, fastpath, invariants, keepalive, output, path
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
 from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss, window_scale_for
+from synfin.engine.info import told
 from synfin.engine.observe import Observer
 from synfin.engine.receiver import Receiver
 from synfin.engine.segment import (
@@ -53,8 +54,9 @@ class Connection(Entry):
 
     __slots__ = (
         "ack_now", "agreed_timestamps", "challenges_left", "challenges_until", "close_reason", "config", "established",
-        "events", "handshake_lost", "mtu", "orphaned", "passive", "receiver", "replies", "scaling", "send_due", "sender",
-        "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
+        "events", "handshake_lost", "keepalive", "mtu", "orphaned", "passive", "receiver", "replies", "scaling", "send_due",
+        "sender", "soft_error", "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age",
+        "user_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +86,8 @@ class Connection(Entry):
         self.syn_again: bool = False  # the SYN or SYN,ACK that is due has gone before
         self.handshake_lost: bool = False  # the timer fired in the handshake (RFC 6298 5.7, RFC 5681 3.1)
         self.user_timeout: int = config.user_timeout
+        self.keepalive: keepalive.Keepalive | None = keepalive.Keepalive(config) if config.keepalive else None
+        self.soft_error: path.PathError | None = None  # what ICMP has said last
         self.challenges_left: int = 0
         self.challenges_until: int = 0
 
@@ -141,12 +145,18 @@ class Connection(Entry):
 
     def receive(self, segment: Segment, now: int) -> None:
         """SEGMENT ARRIVES (3.10.7) in any state but CLOSED, LISTEN and TIME-WAIT; never raises for what a peer sends."""
+        if self.keepalive is not None or self.soft_error is not None:
+            keepalive.hear(self, segment, now)
         if self.state is State.ESTABLISHED and fastpath.take(self, segment, now):
             return
         if self.state is State.SYN_SENT:
             arrives.in_syn_sent(self, segment, now)
         elif self.state is not State.CLOSED and self.state is not State.TIME_WAIT:
             arrives.other_states(self, segment, now)
+
+    def path_error(self, kind: path.PathError, seq: int, mtu: int, length: int, now: int) -> bool:
+        """ICMP speaks of a packet of ours: see path.take."""
+        return path.take(self, kind, seq, mtu, length, now)
 
     def owe_ack(self, reason: int) -> None:
         """An ACK is owed now; any segment that goes out pays it."""
@@ -207,22 +217,24 @@ class Connection(Entry):
         if self.state in OVER:
             return
         if timers.earliest() != NEVER and now >= self._give_up_at():
-            self._tell_timer("user timeout", "", now)
+            self.tell_timer("user timeout", "", now)
             self.finish(Trigger.USER_TIMEOUT, CloseReason.TIMED_OUT, now)
             return
         if now >= timers.retransmission:
             self._retransmission_timeout(now)
         if now >= timers.persist:
             timers.persist = NEVER
-            self._tell_timer("persist", "", now)
+            self.tell_timer("persist", "", now)
             self.sender.persist_timeout()
             self.send_due = True
         if now >= timers.delayed_ack:
             timers.delayed_ack = NEVER
-            self._tell_timer("delayed ACK", "", now)
+            self.tell_timer("delayed ACK", "", now)
             self.owe_ack(ACK_DELAYED)
+        if now >= timers.keepalive:
+            keepalive.handle_timer(self, now)
         if now >= timers.fin_wait_2:
-            self._tell_timer("FIN-WAIT-2", "", now)
+            self.tell_timer("FIN-WAIT-2", "", now)
             self.finish(Trigger.ORPHAN_TIMEOUT, CloseReason.ORPHANED, now)
 
     def _retransmission_timeout(self, now: int) -> None:
@@ -232,13 +244,14 @@ class Connection(Entry):
         if self.state in OPENING:
             self.handshake_lost = self.syn_again = self.syn_due = True
             sender.rtt.back_off()
-            self._tell_timer("handshake", str(sender.rtt.rto), now)
+            self.tell_timer("handshake", str(sender.rtt.rto), now)
             return
         sender.retransmission_timeout()
-        self._tell_timer("retransmission", str(sender.rtt.rto), now)
+        self.tell_timer("retransmission", str(sender.rtt.rto), now)
         self.tell_congestion("timeout", now)
 
-    def _tell_timer(self, timer: str, detail: str, now: int) -> None:
+    def tell_timer(self, timer: str, detail: str, now: int) -> None:
+        """Tell the observer that a timer acted."""
         if self.observer is not None:
             self.observer.timer_fired(now, self.key, timer, detail)
 
@@ -367,6 +380,7 @@ class Connection(Entry):
         if state is State.ESTABLISHED:
             self.established = True
             self._emit(Connected())
+            keepalive.opened(self, now)
             if self.sender.fin_queued:  # CLOSE was called in SYN-RECEIVED
                 self._move(Trigger.CLOSE, now)
             self.send_due = True
@@ -448,9 +462,8 @@ class Connection(Entry):
         return self.receiver.mark == 0
 
     def set_option(self, name: str, value: int, now: int) -> None:
-        """Change an option: `nodelay`, `send_buffer`, `receive_buffer` (bytes), `user_timeout` (ns), `oob_inline`.
-
-        Raises UsageError for another name or a value below 0.
+        """Change an option: `nodelay`, `send_buffer`, `receive_buffer` (bytes), `user_timeout` (ns), `oob_inline`, one of
+        keepalive.OPTIONS. Raises UsageError for another name or a value below 0.
         """
         if value < 0:
             raise UsageError(f"{name} is not negative")
@@ -466,20 +479,14 @@ class Connection(Entry):
             self.user_timeout = value or self.config.user_timeout
         elif name == "oob_inline":
             self.receiver.oob_inline = bool(value)
+        elif name in keepalive.OPTIONS:
+            keepalive.set_option(self, name, value, now)
         else:
             raise UsageError(f"no option {name!r}")
 
     def info(self, now: int) -> dict[str, Any]:
-        """What can be told of the connection; sequence numbers as they are, sizes in bytes, times in ns."""
-        sender, receiver = self.sender, self.receiver
-        return {
-            "state": self.state, "snd_una": sender.snd_una, "snd_nxt": sender.snd_nxt, "snd_wnd": sender.snd_wnd,
-            "rcv_nxt": receiver.rcv_nxt, "rcv_wnd": receiver.rcv_wnd, "iss": sender.iss, "irs": receiver.irs,
-            "mss": sender.mss, "cwnd": sender.congestion.cwnd, "ssthresh": sender.congestion.ssthresh,
-            "srtt": sender.rtt.srtt, "rttvar": sender.rtt.rttvar, "rto": sender.rtt.rto,
-            "backoff": sender.rtt.backoff, "unsent": self.unsent(), "unacked": self.unacked(),
-            "readable": receiver.size, "timestamps": self.agreed_timestamps,
-        }  # fmt: skip
+        """What can be told of the connection: see info.told."""
+        return told(self, now)
 
     def timestamp(self, now: int) -> int:
         """Our timestamp clock: milliseconds, offset by a secret of the connection (RFC 7323 5.4, 7.1)."""

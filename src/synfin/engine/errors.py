@@ -30,7 +30,13 @@ class DropReason(Enum):
     IP_HEADER = "IP header"  # header length, total length or payload length wrong
     IP_CHECKSUM = "IP checksum"
     IP_FRAGMENT = "IP fragment"
+    FRAGMENT_OVERLAP = "overlapping fragments"  # RFC 5722
+    FRAGMENT_LIMIT = "too many fragments"  # the oldest datagrams had to go
+    FRAGMENT_TIMEOUT = "fragments missing"  # a datagram was not whole in time
     NOT_TCP = "not TCP"
+    ICMP_CHECKSUM = "ICMP checksum"
+    ICMP_UNKNOWN = "ICMP unknown"  # a message that means nothing to us
+    ICMP_UNPROVEN = "ICMP unproven"  # names no segment in flight, or says what cannot be (RFC 5927 4.1)
     SOURCE_ADDRESS = "source address"  # broadcast, multicast, unspecified or our own
     NOT_OURS = "not our address"
     TCP_HEADER = "TCP header"  # data offset wrong

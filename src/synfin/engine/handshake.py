@@ -61,6 +61,8 @@ class Agreement:
     def __init__(self, config: TcpConfig, syn: Segment, key: bytes, mtu: int) -> None:
         """From our configuration and the peer's `syn` (a SYN or SYN,ACK)."""
         self.peer_mss: int = syn.mss if syn.mss > 0 else default_mss(key)
+        if config.mss:  # what was set bounds both directions, as TCP_MAXSEG does on Linux (tcp_syn_options, tcp_parse_options)
+            self.peer_mss = min(self.peer_mss, config.mss)
         self.timestamps: bool = config.timestamps and syn.has_timestamps
         self.scaling: bool = config.window_scaling and syn.wscale >= 0
         self.send_shift: int = min(syn.wscale, MAX_SHIFT) if self.scaling else 0

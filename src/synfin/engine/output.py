@@ -124,7 +124,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    return _segment(c, now, c.sender.snd_nxt, flags, reason, b"")
+    return _segment(c, now, c.sender.snd_nxt if seq == CURRENT else seq, flags, reason, b"")
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:

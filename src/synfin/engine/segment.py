@@ -101,17 +101,22 @@ RETRANSMIT_FIN: Final = 20  # a FIN again, nothing else outstanding
 URGENT_NOTICE: Final = 21  # urgent data waits behind a closed window: tell the peer at once (3.8.5)
 RETRANSMIT_OPENED: Final = 23  # what a closed window refused goes again, into the opened one
 RESET_ACCEPT_QUEUE: Final = 22  # accept queue full and the listener was told to refuse
+KEEPALIVE_PROBE: Final = 24  # does an idle peer still live? (3.8.4)
+RESET_KEEPALIVE: Final = 25  # it does not answer
+RETRANSMIT_SMALLER: Final = 26  # the path takes smaller packets only: what was in flight goes again (RFC 1191 6.5)
+NOT_TCP: Final = 27  # stands beside a packet that holds no segment: ICMP
 
 REASON_NAMES: Final[tuple[str, ...]] = (
     "SYN", "SYN-ACK", "new data", "FIN", "retransmission timeout", "fast retransmit", "window probe", "delayed ACK",
     "ACK of every second segment", "window update", "duplicate ACK", "challenge ACK", "ACK of SYN-ACK", "ACK of FIN",
     "ACK from TIME-WAIT", "RST: no connection", "RST: unacceptable ACK", "RST: abort", "RST: data after close",
     "handshake retransmission", "FIN retransmission", "urgent notification", "RST: accept queue full",
-    "retransmission into the opened window",
+    "retransmission into the opened window", "keep-alive probe", "RST: keep-alive unanswered",
+    "retransmission in smaller segments", "no segment",
 )  # fmt: skip
 
 RETRANSMISSIONS: Final = frozenset(
-    (RETRANSMIT_TIMEOUT, FAST_RETRANSMIT, RETRANSMIT_HANDSHAKE, RETRANSMIT_FIN, RETRANSMIT_OPENED)
+    (RETRANSMIT_TIMEOUT, FAST_RETRANSMIT, RETRANSMIT_HANDSHAKE, RETRANSMIT_FIN, RETRANSMIT_OPENED, RETRANSMIT_SMALLER)
 )
 
 

@@ -7,15 +7,17 @@ from synfin.engine.config import NEVER
 
 
 class Timers:
-    """retransmission (RFC 6298), persist (3.8.6.1, also the SWS override), delayed ACK (3.8.6.3), FIN-WAIT-2 of an orphan."""
+    """retransmission (RFC 6298), persist (3.8.6.1, also the SWS override), delayed ACK (3.8.6.3), FIN-WAIT-2 of an orphan,
+    keep-alive (3.8.4)."""
 
-    __slots__ = ("delayed_ack", "fin_wait_2", "persist", "retransmission")
+    __slots__ = ("delayed_ack", "fin_wait_2", "keepalive", "persist", "retransmission")
 
     def __init__(self) -> None:
         self.retransmission: int = NEVER
         self.persist: int = NEVER
         self.delayed_ack: int = NEVER
         self.fin_wait_2: int = NEVER
+        self.keepalive: int = NEVER
 
     def earliest(self) -> int:
         """The first of them."""
@@ -26,8 +28,10 @@ class Timers:
             first = self.persist
         if self.fin_wait_2 < first:
             first = self.fin_wait_2
+        if self.keepalive < first:
+            first = self.keepalive
         return first
 
     def stop(self) -> None:
         """Stop them all."""
-        self.retransmission = self.persist = self.delayed_ack = self.fin_wait_2 = NEVER
+        self.retransmission = self.persist = self.delayed_ack = self.fin_wait_2 = self.keepalive = NEVER

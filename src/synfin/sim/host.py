@@ -18,6 +18,7 @@ from synfin.sim.network import Network, destination_of, packed
 from synfin.sim.program import Raw, Socket
 from synfin.sim.randoms import Streams
 from synfin.sim.tasks import HostCrashed, Scheduler, Task, Wait, wake_all
+from synfin.sockets.blocking import Waits
 from synfin.sockets.host import Host
 from synfin.stack.stack import Stack
 from synfin.wire.packet import build_packet
@@ -116,6 +117,15 @@ class SimHost(Node, Host):
         self.nic.mtu = self._network.mtu(self)
         busy = self._ledger.taps or self._diverted is not None or self._network.degree(self) > 1
         self.plain = self.nic.plain = self.state == UP and not busy
+
+    @property
+    def waits(self) -> Waits | None:
+        """See Host."""
+        return self._scheduler.threads
+
+    @waits.setter
+    def waits(self, waits: Waits | None) -> None:
+        raise UsageError("a simulated host's calls wait as the world lets them")
 
     def now(self) -> int:
         """The world's time in nanoseconds."""

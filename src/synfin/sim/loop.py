@@ -22,6 +22,7 @@ from synfin.engine.errors import UsageError
 from synfin.sim.clock import Clock
 from synfin.sim.host import SimHost
 from synfin.sim.tasks import Deadlock
+from synfin.sim.threads import Threads
 from synfin.sim.world import World
 from synfin.sockets import names
 from synfin.sockets.descriptors import Descriptors
@@ -43,6 +44,7 @@ class SimSelector(VirtualSelector):
         super().__init__(descriptors)
         self._clock = clock
         self._waiting = False
+        self._interrupted = False
         self._turns = 0  # since the last wait
         self._selects = 0
 
@@ -50,6 +52,11 @@ class SimSelector(VirtualSelector):
         """See VirtualSelector."""
         if self._waiting:
             self._clock.stop()
+
+    def interrupt(self) -> None:
+        """End the wait: callbacks were added."""
+        self._interrupted = self._waiting
+        self.wake()
 
     def select(self, timeout: float | None = None) -> Ready:
         """See VirtualSelector; raises Deadlock when nothing is left to happen."""
@@ -80,7 +87,8 @@ class SimSelector(VirtualSelector):
             found = self.ready()
             if self._real is not None:
                 found += self.ready_real()
-            if found or clock.now >= until:
+            if found or self._interrupted or clock.now >= until:
+                self._interrupted = False
                 return found
             if until == NEVER and clock.next_when() == NEVER:
                 raise Deadlock("nothing is left to happen")
@@ -205,8 +213,15 @@ class SimLoop(asyncio.SelectorEventLoop):
         return sorted(asyncio.all_tasks(self), key=_order)
 
     def who_waits(self) -> str:
-        """The tasks that are not done and where each of them stands."""
-        return "; ".join(f"{task.get_name()!r} {_where(task)}" for task in self.tasks())
+        """The tasks that are not done and where each of them stands, and the threads."""
+        waiting = [f"{task.get_name()!r} {_where(task)}" for task in self.tasks()]
+        if isinstance(self._world.threads, Threads):
+            waiting.append(self._world.threads.who_waits())
+        return "; ".join(waiting)
+
+    def interrupt(self) -> None:
+        """Callbacks were added from a thread of the world, or from the network."""
+        self._selector.interrupt()  # type: ignore[attr-defined]
 
     @property
     def watches_real(self) -> bool:
@@ -281,8 +296,13 @@ class SimLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call `func` here and now: a thread would be outrun by virtual time. The future is done when it returns."""
+        """Call `func` here and now: a thread would be outrun by virtual time. The future is done when it returns.
+
+        Where threads of the world run, `func` gets one, and may block.
+        """
         self._check_closed()  # type: ignore[attr-defined]
+        if isinstance(self._world.threads, Threads):
+            return self.create_task(self._world.threads.call(func, *args, name="executor"))
         future = self.create_future()
         try:
             result = func(*args)

@@ -6,7 +6,7 @@ run goes on (timing.py), so a name that escapes from a run does no harm.
 Modules that took a function by name (`from time import monotonic`) are found and served too, but for the tools that run
 tests and those of the standard library that wait for real threads. What no patch reaches: datetime.now and its like (C),
 OpenSSL's randomness, functions kept in a default argument, a closure or an object before the run, numpy's randomness, and
-threads that the program starts.
+threads that the program starts without sim.world_threads (threadpatches.py).
 """
 
 import asyncio
@@ -114,7 +114,7 @@ def _fd(item: Any) -> int:
 
 
 def _must_not_wait(call: str) -> UsageError:
-    return UsageError(f"{call} would block, and blocking calls come with threads (later work): give it a timeout of 0")
+    return UsageError(f"{call} would block, which only threads of the world may (sim.run_blocking): give it a timeout of 0")
 
 
 def _select(

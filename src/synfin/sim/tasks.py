@@ -10,6 +10,7 @@ from typing import Any
 from synfin.engine.config import NEVER, SECOND
 from synfin.engine.errors import UsageError
 from synfin.sim.clock import Clock, Timer
+from synfin.sockets.blocking import Waits
 
 
 class Deadlock(Exception):
@@ -166,6 +167,7 @@ class Scheduler:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.threads: Waits | None = None  # how blocking calls wait, while threads of the world run
         self._tasks: dict[Task, None] = {}  # in the order of their start
         self._failed: list[Task] = []
         self._foreground = 0

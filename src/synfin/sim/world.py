@@ -20,6 +20,7 @@ from synfin.sim.network import Network, Switch, packed
 from synfin.sim.randoms import Streams
 from synfin.sim.replay import ReplayHash
 from synfin.sim.tasks import Scheduler, Task
+from synfin.sockets.blocking import Waits
 from synfin.trace.recorder import Trace
 
 IP4_BASE: Final = int(ipaddress.IPv4Address("10.0.0.0"))
@@ -207,6 +208,15 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def threads(self) -> Waits | None:
+        """How blocking calls wait, None where no threads of the world run."""
+        return self._scheduler.threads
+
+    @threads.setter
+    def threads(self, threads: Waits | None) -> None:
+        self._scheduler.threads = threads
 
     # What came of it
 

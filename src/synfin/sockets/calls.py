@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from synfin.engine.connection import Connection
 from synfin.engine.errors import CloseReason
 from synfin.engine.observe import Watcher
+from synfin.engine.path import PathError
 from synfin.engine.segment import Buffer
 from synfin.sockets.host import Host
 from synfin.stack.errors import StackError
@@ -29,6 +31,26 @@ ERRNO_OF_END: Final[dict[CloseReason, int]] = {
     CloseReason.UNREACHABLE: errno.EHOSTUNREACH,
     CloseReason.ORPHANED: 0,
 }
+
+# What icmp_err_convert and tcp_v6_err make of what ICMP says.
+ERRNO_OF_PATH: Final[dict[PathError, int]] = {
+    PathError.NETWORK_UNREACHABLE: errno.ENETUNREACH,
+    PathError.HOST_UNREACHABLE: errno.EHOSTUNREACH,
+    PathError.PROTOCOL_UNREACHABLE: errno.ENOPROTOOPT,
+    PathError.PORT_UNREACHABLE: errno.ECONNREFUSED,
+    PathError.PROHIBITED: errno.EHOSTUNREACH,
+    PathError.TIME_EXCEEDED: errno.EHOSTUNREACH,
+    PathError.PARAMETER_PROBLEM: errno.EPROTO,
+    PathError.TOO_BIG: errno.EMSGSIZE,
+}
+
+
+def errno_of_end(connection: Connection) -> int:
+    """What SO_ERROR tells of the end of `connection`; a soft error that ICMP told takes the place of ETIMEDOUT."""
+    reason, told = connection.close_reason, connection.soft_error
+    if told is not None and reason in (CloseReason.TIMED_OUT, CloseReason.UNREACHABLE):
+        return ERRNO_OF_PATH[told]
+    return 0 if reason is None else ERRNO_OF_END[reason]
 
 
 def failure(number: int) -> OSError:

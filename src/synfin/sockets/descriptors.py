@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from synfin.engine.errors import UsageError
@@ -24,13 +25,12 @@ class Descriptors:
     """The open virtual descriptors of one run or one driver. A number is never used twice."""
 
     def __init__(self) -> None:
-        self._next = FIRST
+        self._numbers = count(FIRST)  # atomic: threads open descriptors at once
         self._open: dict[int, Endpoint] = {}
 
     def open(self, endpoint: "Endpoint") -> int:
         """A new descriptor for `endpoint`."""
-        fd = self._next
-        self._next = fd + 1
+        fd = next(self._numbers)
         self._open[fd] = endpoint
         endpoint.references += 1
         return fd

@@ -64,6 +64,21 @@ class Endpoint(Opening):
             found |= WRITE  # a third of the buffer is free (sk_stream_is_writeable)
         return found
 
+    @property
+    def pending_error(self) -> int:
+        """The errno that SO_ERROR would tell; it stays."""
+        if self._connection is not None:
+            self._note_end(self._connection)
+        return self._error
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether both directions are over."""
+        connection = self._connection
+        if connection is None or connection.close_reason is not None:
+            return True
+        return self._shut_write and (self._shut_read or connection.peer_closed)
+
     def readable(self) -> bool:
         """Whether recv or accept would not block."""
         return bool(self.ready(READ))
@@ -268,7 +283,9 @@ class Endpoint(Opening):
         """End without a word to the stack, which is gone or has been told: the host has crashed, or `close` calls this."""
         self._phase = CLOSED
         self._connection = self._listener = self._binding = None
-        self.on_change = None
+        told, self.on_change = self.on_change, None
+        if told is not None:
+            told()  # who waits in another thread learns of it
 
     def apply(self, name: str, value: int) -> None:
         """Change an option of the connection (Connection.set_option), if there is one."""
@@ -277,8 +294,7 @@ class Endpoint(Opening):
             return
         now = self.host.now()
         connection.set_option(name, value, now)
-        if connection.unacked():  # it may let go what waits
-            self._stack.attend(connection, now)
+        self._stack.attend(connection, now)  # it may let go what waits, or have started a timer
 
 
 __all__ = ["READ", "WRITE", "Address", "Endpoint"]

@@ -6,12 +6,17 @@ Must not know what carries the packets: the simulation and the real-time driver 
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from synfin.engine.errors import UsageError
 from synfin.stack.stack import Stack
+
+if TYPE_CHECKING:
+    from synfin.sockets.blocking import Waits
+    from synfin.sockets.descriptors import Descriptors
 
 T = TypeVar("T")
 
@@ -38,6 +43,20 @@ class Host:
 
     name: str
     stack: Stack
+    descriptors: "Descriptors | None" = None  # those of its sockets, where a driver with threads has its own
+
+    _waits: "Waits | None" = None
+    lock: AbstractContextManager[Any] = nullcontext()  # the stack's; nobody else is there where there are no threads
+
+    @property
+    def waits(self) -> "Waits | None":
+        """How calls on its sockets wait, None where no driver lets them."""
+        return self._waits
+
+    @waits.setter
+    def waits(self, waits: "Waits | None") -> None:
+        self._waits = waits
+        self.lock = nullcontext() if waits is None else waits.lock
 
     def now(self) -> int:
         """The time in nanoseconds, as the stack counts it."""
@@ -96,3 +115,13 @@ def current_host() -> Host:
     if host is None:
         raise UsageError("no host speaks here: open the socket inside `with host:`, host.run(...) or host.create_task(...)")
     return host
+
+
+@contextmanager
+def kernel_sockets() -> Iterator[None]:
+    """No host speaks in the block, nor in the tasks and callbacks started from it: sockets made there are the machine's own."""
+    token = _SPEAKING.set(None)
+    try:
+        yield
+    finally:
+        _SPEAKING.reset(token)

@@ -13,7 +13,7 @@ from synfin.engine.errors import CloseReason
 from synfin.engine.listener import Listener
 from synfin.engine.segment import Buffer
 from synfin.engine.state import State
-from synfin.sockets.calls import ERRNO_OF_END, Address, Caller, excerpt, failure, name_of, refusal
+from synfin.sockets.calls import Address, Caller, errno_of_end, excerpt, failure, name_of, refusal
 from synfin.sockets.host import Host
 from synfin.sockets.options import Settings
 from synfin.stack.addresses import ANY4, ANY6, listener_key, local_of, local_port_of, remote_of, remote_port_of
@@ -300,6 +300,6 @@ class Opening(Caller):
         if self._ended or reason is None:
             return
         self._ended = True
-        self._error = ERRNO_OF_END[reason]
+        self._error = errno_of_end(connection)
         if reason is CloseReason.RESET and connection.peer_closed and not self._shut_write:
             self._error = errno.EPIPE  # in CLOSE-WAIT (tcp_reset)

@@ -1,9 +1,7 @@
 """Socket options: what setsockopt and getsockopt know, and what they answer with, as Linux does.
 
 Owns the table of options and the values set before there is a connection. An option that does not act is not there:
-ENOPROTOOPT, never a silent success. One exception is keep-alive: servers and clients switch it on without asking whether it
-is there (aiohttp for each connection, redis with its three times), so SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and
-TCP_KEEPCNT are taken and told back, and no probe is sent.
+ENOPROTOOPT, never a silent success.
 """
 
 import errno
@@ -13,7 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from synfin.engine.config import MICROSECOND, MILLISECOND, TcpConfig
+from synfin.engine.config import MILLISECOND, SECOND, TcpConfig
+from synfin.engine.info import STATE_NUMBER
 from synfin.engine.segment import Buffer
 from synfin.engine.state import State
 from synfin.sockets.calls import failure
@@ -28,46 +27,32 @@ IPV6_V6ONLY: Final = 26
 TCP_USER_TIMEOUT: Final = 18
 TCP_INFO: Final = 11
 TCP_CONGESTION: Final = 13
-
-# Keep-alive's options: their values at first and the largest (Linux's net/tcp.h).
-KEEPALIVE: Final[dict[str, tuple[int, int]]] = {
-    "keep_idle": (7200, 32_767),  # seconds
-    "keep_interval": (75, 32_767),  # seconds
-    "keep_count": (9, 127),
-}
-
-# enum in Linux's net/tcp_states.h, as TCP_INFO has it
-STATE_NUMBER: Final[dict[State, int]] = {
-    State.ESTABLISHED: 1,
-    State.SYN_SENT: 2,
-    State.SYN_RECEIVED: 3,
-    State.FIN_WAIT_1: 4,
-    State.FIN_WAIT_2: 5,
-    State.TIME_WAIT: 6,
-    State.CLOSED: 7,
-    State.CLOSE_WAIT: 8,
-    State.LAST_ACK: 9,
-    State.LISTEN: 10,
-    State.CLOSING: 11,
-}
+MAX_KEEPALIVE: Final = 32_767  # seconds: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+MAX_KEEPALIVE_COUNT: Final = 127  # MAX_TCP_KEEPCNT
 
 
 class Settings:
     """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
 
-    __slots__ = (
-        "_changes", "keep_times", "keepalive", "linger_reset", "oob_inline", "reuse_address", "user_timeout", "v6only",
-    )  # fmt: skip
+    __slots__ = ("_changes", "linger_on", "linger_seconds", "oob_inline", "reuse_address", "user_timeout", "v6only")
 
     def __init__(self) -> None:
         self._changes: dict[str, Any] | None = None
-        self.keepalive: bool = False
-        self.keep_times: dict[str, int] | None = None  # those of KEEPALIVE that were set
-        self.linger_reset: bool = False
+        self.linger_on: bool = False
+        self.linger_seconds: int = 0
         self.oob_inline: bool = False
         self.reuse_address: bool = False
         self.user_timeout: int = 0  # milliseconds, as it was set
         self.v6only: bool = False
+
+    @property
+    def linger_reset(self) -> bool:
+        """Whether close resets the connection: SO_LINGER with 0 seconds."""
+        return self.linger_on and not self.linger_seconds
+
+    @linger_reset.setter
+    def linger_reset(self, on: bool) -> None:
+        self.linger_on, self.linger_seconds = on, 0
 
     def change(self, name: str, value: Any) -> None:
         """Set a field of the TcpConfig with which the next connection is opened."""
@@ -87,10 +72,21 @@ class Settings:
         """A copy for an accepted socket."""
         copy = Settings()
         copy._changes = None if self._changes is None else dict(self._changes)
-        copy.keep_times = None if self.keep_times is None else dict(self.keep_times)
-        copy.keepalive, copy.linger_reset, copy.oob_inline = self.keepalive, self.linger_reset, self.oob_inline
+        copy.linger_on, copy.linger_seconds, copy.oob_inline = self.linger_on, self.linger_seconds, self.oob_inline
         copy.reuse_address, copy.user_timeout, copy.v6only = self.reuse_address, self.user_timeout, self.v6only
         return copy
+
+
+# struct tcp_info, linux/tcp.h: six bytes, the two window scales in one byte, flags; then words
+INFO_BYTES: Final = (
+    "tcpi_state", "tcpi_ca_state", "tcpi_retransmits", "tcpi_probes", "tcpi_backoff", "tcpi_options",
+)  # fmt: skip
+INFO_WORDS: Final = (
+    "tcpi_rto", "tcpi_ato", "tcpi_snd_mss", "tcpi_rcv_mss", "tcpi_unacked", "tcpi_sacked", "tcpi_lost", "tcpi_retrans",
+    "tcpi_fackets", "tcpi_last_data_sent", "tcpi_last_ack_sent", "tcpi_last_data_recv", "tcpi_last_ack_recv", "tcpi_pmtu",
+    "tcpi_rcv_ssthresh", "tcpi_rtt", "tcpi_rttvar", "tcpi_snd_ssthresh", "tcpi_snd_cwnd", "tcpi_advmss", "tcpi_reordering",
+    "tcpi_rcv_rtt", "tcpi_rcv_space", "tcpi_total_retrans",
+)  # fmt: skip
 
 
 Get = Callable[["Endpoint"], int | bytes]
@@ -109,6 +105,43 @@ def _flag(name: str) -> tuple[Get, Set]:
 
 def _config_of(endpoint: "Endpoint", name: str) -> int:
     return int(endpoint.settings.changed(name, getattr(endpoint.host.stack.config, name)))
+
+
+def _change(endpoint: "Endpoint", name: str, value: int, option: str = "") -> None:
+    """Set a field of TcpConfig, for the next connection, for those that a listener takes from now on, and as `option` (by
+    default of the same name) for the connection that there is."""
+    settings = endpoint.settings
+    settings.change(name, value)
+    if endpoint.listener is not None:
+        endpoint.listener.config = endpoint.listener.config.replace(**{name: value})
+    endpoint.apply(option or name, value)
+
+
+def _get_keepalive(endpoint: "Endpoint") -> int:
+    return int(_config_of(endpoint, "keepalive"))
+
+
+def _set_keepalive(endpoint: "Endpoint", value: int) -> None:
+    _change(endpoint, "keepalive", bool(value))
+
+
+def _keepalive(name: str, unit: int, most: int) -> tuple[Get, Set]:
+    """TCP_KEEPIDLE, TCP_KEEPINTVL (seconds), TCP_KEEPCNT: 1 to `most`, else EINVAL (do_tcp_setsockopt)."""
+
+    def get(endpoint: "Endpoint") -> int:
+        return _config_of(endpoint, name) // unit
+
+    def set_(endpoint: "Endpoint", value: int) -> None:
+        if not 1 <= value <= most:
+            raise failure(errno.EINVAL)
+        _change(endpoint, name, value * unit)
+
+    return get, set_
+
+
+IDLE: Final = _keepalive("keepalive_idle", SECOND, MAX_KEEPALIVE)
+INTERVAL: Final = _keepalive("keepalive_interval", SECOND, MAX_KEEPALIVE)
+COUNT: Final = _keepalive("keepalive_count", 1, MAX_KEEPALIVE_COUNT)
 
 
 def _buffer(name: str) -> tuple[Get, Set]:
@@ -142,23 +175,11 @@ def _set_user_timeout(endpoint: "Endpoint", value: int) -> None:
     if value < 0:
         raise failure(errno.EINVAL)
     endpoint.settings.user_timeout = value
-    timeout = value * MILLISECOND or endpoint.host.stack.config.user_timeout
-    endpoint.settings.change("user_timeout", timeout)
-    endpoint.apply("user_timeout", timeout)
-
-
-def _keep_alive(name: str) -> tuple[Get, Set]:
-    first, largest = KEEPALIVE[name]
-
-    def get(endpoint: "Endpoint") -> int:
-        return (endpoint.settings.keep_times or {}).get(name, first)
-
-    def set_(endpoint: "Endpoint", value: int) -> None:
-        if not 1 <= value <= largest:
-            raise failure(errno.EINVAL)
-        endpoint.settings.keep_times = {**(endpoint.settings.keep_times or {}), name: value}
-
-    return get, set_
+    config = endpoint.host.stack.config
+    timeout = value * MILLISECOND
+    endpoint.settings.change("syn_timeout", timeout or config.syn_timeout)
+    _change(endpoint, "user_timeout", timeout or config.user_timeout)
+    _change(endpoint, "keepalive_limit", timeout)
 
 
 def _set_oob_inline(endpoint: "Endpoint", value: int) -> None:
@@ -193,7 +214,7 @@ def _get_v6only(endpoint: "Endpoint") -> int:
 
 
 def _get_linger(endpoint: "Endpoint") -> bytes:
-    return struct.pack("ii", int(endpoint.settings.linger_reset), 0)
+    return struct.pack("ii", int(endpoint.settings.linger_on), endpoint.settings.linger_seconds)
 
 
 def _get_congestion(endpoint: "Endpoint") -> bytes:
@@ -207,19 +228,11 @@ def _get_info(endpoint: "Endpoint") -> bytes:
         state = State.LISTEN if endpoint.listening else State.CLOSED
         return struct.pack("=8B24I", STATE_NUMBER[state], *(31 * [0]))
     info = connection.info(endpoint.host.now())
-    mss = info["mss"]
-    options = 1 if info["timestamps"] else 0
-    fields = [0] * 24
-    fields[0] = info["rto"] // MICROSECOND
-    fields[2] = mss
-    fields[4] = -(-max(info["unacked"] - info["unsent"], 0) // mss)
-    fields[15] = info["srtt"] // MICROSECOND
-    fields[16] = info["rttvar"] // MICROSECOND
-    fields[17] = min(info["ssthresh"] // mss, 0x7FFFFFFF)
-    fields[18] = info["cwnd"] // mss
-    fields[19] = mss
-    backoff = min(info["backoff"], 255)
-    return struct.pack("=8B24I", STATE_NUMBER[info["state"]], 0, backoff, 0, backoff, options, 0, 0, *fields)
+    head = (info[name] for name in INFO_BYTES)
+    return struct.pack(
+        "=8B24I", *(min(value, 255) for value in head), info["tcpi_snd_wscale"] | info["tcpi_rcv_wscale"] << 4, 0,
+        *(info.get(name, 0) for name in INFO_WORDS),
+    )  # fmt: skip
 
 
 def _constant(value: int) -> Get:
@@ -236,7 +249,7 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (S, socket.SO_PROTOCOL): _constant(int(socket.IPPROTO_TCP)),
     (S, socket.SO_ACCEPTCONN): lambda endpoint: int(endpoint.listening),
     (S, socket.SO_REUSEADDR): _flag("reuse_address")[0],
-    (S, socket.SO_KEEPALIVE): _flag("keepalive")[0],
+    (S, socket.SO_KEEPALIVE): _get_keepalive,
     (S, socket.SO_OOBINLINE): _flag("oob_inline")[0],
     (S, socket.SO_RCVBUF): _buffer("receive_buffer")[0],
     (S, socket.SO_SNDBUF): _buffer("send_buffer")[0],
@@ -244,9 +257,9 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (S, socket.SO_LINGER): _get_linger,
     (T, socket.TCP_NODELAY): _get_nodelay,
     (T, socket.TCP_MAXSEG): _get_maxseg,
-    (T, socket.TCP_KEEPIDLE): _keep_alive("keep_idle")[0],
-    (T, socket.TCP_KEEPINTVL): _keep_alive("keep_interval")[0],
-    (T, socket.TCP_KEEPCNT): _keep_alive("keep_count")[0],
+    (T, socket.TCP_KEEPIDLE): IDLE[0],
+    (T, socket.TCP_KEEPINTVL): INTERVAL[0],
+    (T, socket.TCP_KEEPCNT): COUNT[0],
     (T, TCP_USER_TIMEOUT): _get_user_timeout,
     (T, TCP_INFO): _get_info,
     (T, TCP_CONGESTION): _get_congestion,
@@ -255,15 +268,15 @@ GET: Final[dict[tuple[int, int], Get]] = {
 
 SET: Final[dict[tuple[int, int], Set]] = {
     (S, socket.SO_REUSEADDR): _flag("reuse_address")[1],
-    (S, socket.SO_KEEPALIVE): _flag("keepalive")[1],
+    (S, socket.SO_KEEPALIVE): _set_keepalive,
     (S, socket.SO_OOBINLINE): _set_oob_inline,
     (S, socket.SO_RCVBUF): _buffer("receive_buffer")[1],
     (S, socket.SO_SNDBUF): _buffer("send_buffer")[1],
     (T, socket.TCP_NODELAY): _set_nodelay,
     (T, socket.TCP_MAXSEG): _set_maxseg,
-    (T, socket.TCP_KEEPIDLE): _keep_alive("keep_idle")[1],
-    (T, socket.TCP_KEEPINTVL): _keep_alive("keep_interval")[1],
-    (T, socket.TCP_KEEPCNT): _keep_alive("keep_count")[1],
+    (T, socket.TCP_KEEPIDLE): IDLE[1],
+    (T, socket.TCP_KEEPINTVL): INTERVAL[1],
+    (T, socket.TCP_KEEPCNT): COUNT[1],
     (T, TCP_USER_TIMEOUT): _set_user_timeout,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _set_v6only,
 }
@@ -285,13 +298,15 @@ def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> N
 
 
 def _set_linger(endpoint: "Endpoint", value: Value) -> None:
-    """Off, or a close that resets (0 s). A close that waits comes with blocking calls."""
+    """Off, a close that resets (0 s), or one that waits until all was acknowledged, where a driver lets calls wait."""
     if isinstance(value, int) or len(value) < 8:
         raise failure(errno.EINVAL)
     on, seconds = struct.unpack("ii", bytes(value[:8]))
-    if on and seconds:
+    if on and seconds and endpoint.host.waits is None:
         raise failure(errno.ENOPROTOOPT)
-    endpoint.settings.linger_reset = bool(on)
+    endpoint.settings.linger_on = bool(on)
+    if on:
+        endpoint.settings.linger_seconds = max(seconds, 0)
 
 
 def get_option(endpoint: "Endpoint", level: int, option: int, size: int = 0) -> int | bytes:

@@ -4,17 +4,22 @@ Owns the face that programs see, the standard library's asyncio transports above
 files made of sockets. What a call does is Endpoint's. The kernel knows nothing of it: the descriptor in the C object that it
 inherits is always -1.
 
-Non-blocking mode is complete. A call that would block on a socket in blocking mode raises UsageError.
+A call that would block waits as the host's driver lets it wait (Host.waits); where no driver serves threads it raises
+UsageError.
 """
 
 import _socket
 import errno
 import os
 import socket
-from collections.abc import Iterable
-from typing import Any, Final, NoReturn, SupportsIndex
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from synfin.engine.errors import UsageError
+from synfin.sockets import lingering
+from synfin.sockets.blocking import READ, WRITE, Blocking
 from synfin.sockets.calls import failure
 from synfin.sockets.descriptors import Descriptors, current_descriptors
 from synfin.sockets.endpoint import Endpoint
@@ -22,36 +27,59 @@ from synfin.sockets.host import Host, current_host
 from synfin.sockets.names import packed_address, sockaddr
 from synfin.sockets.options import get_option, set_option
 
+T = TypeVar("T")
+
 REAL: Final = socket.socket  # the class as it was before anybody replaced it
 NONBLOCK: Final = int(socket.SOCK_NONBLOCK)
 CLOEXEC: Final = int(socket.SOCK_CLOEXEC)
 DONTWAIT: Final = int(socket.MSG_DONTWAIT)
+WAITALL: Final = int(socket.MSG_WAITALL)
+NOT_WAITALL: Final = int(socket.MSG_PEEK | socket.MSG_OOB)
 FAMILIES: Final = {int(socket.AF_INET): socket.AF_INET, int(socket.AF_INET6): socket.AF_INET6}
+
+
+def _first(*given: Descriptors | None) -> Descriptors:
+    """The first of `given` that is there, else those in use in this context."""
+    for found in given:
+        if found is not None:
+            return found
+    return current_descriptors()
+
+
+def no_threads(call: str) -> UsageError:
+    """The error of a call that would block where no thread may."""
+    return UsageError(
+        f"{call} would block, and no driver lets it wait here: use threads (synfin.sockets.patched in real time, "
+        "synfin.sim.run_blocking in the simulation), asyncio, or setblocking(False)"
+    )
 
 
 class Socket(socket.socket):
     """socket.socket(AF_INET or AF_INET6, SOCK_STREAM) on `host`, by default the one that speaks.
 
-    With `fileno` it takes over a virtual descriptor. Raises OSError for what is not TCP.
+    With `fileno` it takes over a virtual descriptor, one of `descriptors` (by default those of the host, or in use here).
+    Raises OSError for what is not TCP.
     """
 
-    __slots__ = ("_descriptors", "_endpoint", "_fd", "_inheritable", "_proto", "_timeout")
+    # _choice and _wishes are Undecided's.
+    __slots__ = ("_choice", "_descriptors", "_endpoint", "_fd", "_inheritable", "_proto", "_timeout", "_wishes")
 
     def __new__(cls, *_: Any, **__: Any) -> "Socket":
         return REAL.__new__(cls)
 
     def __init__(
-        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, *, host: Host | None = None
-    ) -> None:
+        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, *, host: Host | None = None,
+        descriptors: Descriptors | None = None,
+    ) -> None:  # fmt: skip
         # socket.socket.__init__ is not called: it would ask the kernel for a descriptor.
         self._io_refs = 0
         self._closed = False
         self._inheritable = False
         self._proto = 0 if proto == -1 else int(proto)
-        self._descriptors = current_descriptors()
         default = socket.getdefaulttimeout()
         self._timeout: float | None = default
         if fileno is not None:
+            self._descriptors = _first(descriptors)
             self._endpoint = self._descriptors.endpoint(fileno)
             self._fd = fileno
             return
@@ -62,7 +90,9 @@ class Socket(socket.socket):
             error = failure(errno.EPROTONOSUPPORT)
             error.add_note("synfin is a TCP: a simulated socket is SOCK_STREAM")
             raise error
-        self._take(Endpoint(host or current_host(), int(socket.AF_INET) if family == -1 else int(family)))
+        host = host or current_host()
+        self._descriptors = _first(descriptors, host.descriptors)
+        self._take(Endpoint(host, int(socket.AF_INET) if family == -1 else int(family)))
         self._endpoint.made()
 
     @classmethod
@@ -86,6 +116,11 @@ class Socket(socket.socket):
     def endpoint(self) -> Endpoint:
         """What the socket stands on."""
         return self._endpoint
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """Those among which its own is."""
+        return self._descriptors
 
     def __repr__(self) -> str:
         words = [f"fd={self.fileno()}", f"family={FAMILIES[self._endpoint.family].name}", f"host={self._endpoint.host.name}"]
@@ -165,20 +200,31 @@ class Socket(socket.socket):
     def _real_close(self, _ss: Any = None) -> None:
         fd, self._fd = self._fd, -1
         if fd != -1:
-            self._descriptors.close(fd)
+            lingering.close(self._endpoint, self._descriptors, fd)
+
+    def __del__(self) -> None:
+        fd = getattr(self, "_fd", -1)
+        waits = self._endpoint.host.waits if fd != -1 else None
+        if waits is not None:  # the kernel's socket would be closed now
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            waits.abandon(partial(self._descriptors.close, fd))
 
     def _check_open(self) -> None:
         if self._fd == -1:
             raise failure(errno.EBADF)
 
-    def _blocked(self, error: BlockingIOError, call: str, flags: int = 0) -> NoReturn:
-        """The call would block: in non-blocking mode that is its answer."""
-        if self._timeout == 0.0 or flags & DONTWAIT:
-            raise error
-        raise UsageError(
-            f"{call} would block, and blocking calls on simulated sockets come with threads (later work): "
-            "use asyncio, or setblocking(False)"
-        ) from None
+    def _call(self, name: str, interest: int, flags: int, call: Callable[..., T], *arguments: Any) -> T:
+        """A call that may block: in non-blocking mode an attempt, else until it succeeds or fails."""
+        timeout = 0.0 if flags & DONTWAIT else self._timeout
+        waits = self._endpoint.host.waits
+        if waits is not None:
+            return Blocking(waits, self._endpoint, timeout).attempt(name, interest, call, *arguments)
+        try:
+            return call(*arguments)
+        except BlockingIOError:
+            if timeout == 0.0:
+                raise
+        raise no_threads(name)
 
     # --- names
 
@@ -196,23 +242,23 @@ class Socket(socket.socket):
         """See socket.socket."""
         self._check_open()
         endpoint = self._endpoint
-        endpoint.bind(packed_address(endpoint.host, address, endpoint.family, "bind"))
+        packed = packed_address(endpoint.host, address, endpoint.family, "bind")
+        with endpoint.host.lock:
+            endpoint.bind(packed)
 
     # --- opening
 
     def listen(self, backlog: int = 128) -> None:
         """See socket.socket."""
         self._check_open()
-        self._endpoint.listen(backlog)
+        with self._endpoint.host.lock:
+            self._endpoint.listen(backlog)
 
     def accept(self) -> tuple["Socket", tuple[Any, ...]]:
         """See socket.socket."""
         self._check_open()
         endpoint = self._endpoint
-        try:
-            accepted, peer = endpoint.accept()
-        except BlockingIOError as error:
-            self._blocked(error, "accept")
+        accepted, peer = self._call("accept", READ, 0, endpoint.accept)
         made = Socket.around(accepted, self._descriptors, self._proto)
         if made._timeout is None and self._timeout:
             made.setblocking(True)
@@ -227,13 +273,13 @@ class Socket(socket.socket):
         self._check_open()
         endpoint = self._endpoint
         packed = packed_address(endpoint.host, address, endpoint.family, "connect")
-        if self._timeout != 0.0:
-            self._blocked(BlockingIOError(), "connect")
+        if self._timeout != 0.0 and endpoint.host.waits is None:
+            raise no_threads("connect")
         here = endpoint.host
         if not here.reaches(packed[0]):
             way = f"no link leads from {here.name} to {here.name_of(packed[0])}"
             raise OSError(errno.ENETUNREACH, f"{os.strerror(errno.ENETUNREACH)}: {way}")
-        endpoint.connect(packed)
+        self._call("connect", WRITE, 0, endpoint.connect, packed)
 
     def connect_ex(self, address: Any) -> int:
         """See socket.socket."""
@@ -241,6 +287,8 @@ class Socket(socket.socket):
             self.connect(address)
         except socket.gaierror:
             raise
+        except TimeoutError as error:
+            return error.errno or errno.EAGAIN  # as the standard library's, when its own timeout is over
         except OSError as error:
             return error.errno or 0
         return 0
@@ -255,21 +303,26 @@ class Socket(socket.socket):
             return b""
         if self._fd == -1:
             raise failure(errno.EBADF)
-        try:
-            return self._endpoint.recv(bufsize, flags)
-        except BlockingIOError as error:
-            self._blocked(error, "recv", flags)
+        data = self._call("recv", READ, flags, self._endpoint.recv, bufsize, flags)
+        if flags & WAITALL and self._timeout is None and not flags & (DONTWAIT | NOT_WAITALL):
+            more = data
+            while more and len(data) < bufsize:
+                more = self._call("recv", READ, flags, self._endpoint.recv, bufsize - len(data), flags)
+                data += more
+        return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """See socket.socket."""
         self._check_open()
         view = memoryview(buffer).cast("B")
+        if flags & WAITALL:
+            data = self.recv(nbytes or len(view), flags)
+            view[: len(data)] = data
+            return len(data)
         if nbytes < 0 or nbytes > len(view):
             raise ValueError("negative buffersize in recv_into" if nbytes < 0 else "buffer too small for requested bytes")
-        try:
-            return self._endpoint.recv_into(view[:nbytes] if nbytes else view, flags)
-        except BlockingIOError as error:
-            self._blocked(error, "recv_into", flags)
+        part = view[:nbytes] if nbytes else view
+        return self._call("recv_into", READ, flags, self._endpoint.recv_into, part, flags)
 
     def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
         """See socket.socket; a stream has no sender to tell."""
@@ -302,16 +355,29 @@ class Socket(socket.socket):
             raise failure(errno.EBADF)
         if type(data) is not bytes and type(data) is not bytearray:
             data = memoryview(data).cast("B")
-        try:
-            return self._endpoint.send(data, flags)
-        except BlockingIOError as error:
-            self._blocked(error, "send", flags)
+        if self._timeout is None and not flags & DONTWAIT and self._endpoint.host.waits is not None:
+            return self._send_all(data, flags)  # a socket in blocking mode takes all of it (tcp_sendmsg)
+        return self._call("send", WRITE, flags, self._endpoint.send, data, flags)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """See socket.socket: what did not fit before the error is lost count of, as there."""
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[self.send(view, flags) :]
+        self._check_open()
+        self._send_all(data if type(data) is bytes else memoryview(data).cast("B"), flags)
+
+    def _send_all(self, data: Any, flags: int) -> int:
+        """All of `data`, within the time of one call. Returns its length."""
+        endpoint = self._endpoint
+        waits = endpoint.host.waits
+        size = len(data)
+        call = None if waits is None else Blocking(waits, endpoint, 0.0 if flags & DONTWAIT else self._timeout)
+        done = 0
+        while done < size:
+            rest = memoryview(data)[done:] if done else data
+            if call is None:
+                done += self._call("sendall", WRITE, flags, endpoint.send, rest, flags)
+            else:
+                done += call.attempt("sendall", WRITE, endpoint.send, rest, flags)
+        return done
 
     def sendto(self, data: Any, *where: Any) -> int:
         """See socket.socket; a stream does not look at the address (tcp_sendmsg)."""
@@ -335,21 +401,24 @@ class Socket(socket.socket):
     def shutdown(self, how: SupportsIndex) -> None:
         """See socket.socket."""
         self._check_open()
-        self._endpoint.shutdown(how.__index__())
+        with self._endpoint.host.lock:
+            self._endpoint.shutdown(how.__index__())
 
     # --- options
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
         """See socket.socket and options.py."""
         self._check_open()
-        return get_option(self._endpoint, level, optname, buflen)
+        with self._endpoint.host.lock:
+            return get_option(self._endpoint, level, optname, buflen)
 
     def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
         """See socket.socket and options.py."""
         self._check_open()
         if value is None:
             value = bytes(optlen or 0)
-        set_option(self._endpoint, level, optname, value)
+        with self._endpoint.host.lock:
+            set_option(self._endpoint, level, optname, value)
 
     def ioctl(self, *_: Any) -> NoReturn:
         """Windows only."""

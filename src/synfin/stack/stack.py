@@ -11,9 +11,11 @@ and is woken through `wake` when an application's call has moved the next deadli
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from synfin.device.base import Device
+from synfin.engine import closed, path
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.entry import Entry
@@ -21,8 +23,7 @@ from synfin.engine.errors import DropReason
 from synfin.engine.handshake import initial_sequence_number, timestamp_offset
 from synfin.engine.listener import Listener
 from synfin.engine.observe import Observer
-from synfin.engine.segment import ACK, RESET_NO_SOCKET, RETRANSMISSIONS, RST, SYN, Buffer, Outgoing, Segment
-from synfin.engine.seq import MASK
+from synfin.engine.segment import NOT_TCP, RETRANSMISSIONS, RST, SYN, Buffer, Outgoing, Segment
 from synfin.engine.state import State, Trigger
 from synfin.engine.timewait import TimeWait
 from synfin.stack.addresses import (
@@ -38,8 +39,10 @@ from synfin.stack.addresses import (
     text,
 )  # fmt: skip
 from synfin.stack.counters import Counters, Tally
-from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress, NetworkUnreachable
+from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress
+from synfin.stack.internet import Internet
 from synfin.stack.ports import EPHEMERAL, Binding, Ports, Random, overlap
+from synfin.stack.routes import Paths, choose
 from synfin.stack.schedule import Schedule, TimeWaits
 from synfin.wire.errors import ParseError
 from synfin.wire.packet import build_packet, cut, parse_packet
@@ -47,6 +50,7 @@ from synfin.wire.packet import build_packet, cut, parse_packet
 ESTABLISHED: Final = State.ESTABLISHED
 TIME_WAIT: Final = State.TIME_WAIT
 ROOM: Final = 1 << 40  # bytes a device takes at once: none of ours says no
+MAX_SUPER_SEGMENT: Final = 65_435  # bytes of payload: with 100 of IPv6's and TCP's headers the length field still holds it
 MAX_BACKLOG: Final = 4096  # net.core.somaxconn
 MIN_SYN_BACKLOG: Final = 8  # half-open records that even listen(0) may keep
 
@@ -57,15 +61,15 @@ class Stack:
     `config` is the default of its connections. `clock()` tells the time in ns to those who call from outside a driver.
     `secret` (16 bytes or more) keys initial sequence numbers, timestamps and ports; `random` starts the port sequence.
     `observer` is told everything; `wake()` is called when `next_deadline` has moved forward between the driver's looks at
-    it. `isn(key, now)` replaces RFC 6528's numbers, for scenarios. At most `time_wait_limit` entries are in TIME-WAIT.
-    Raises InvalidAddress for an address that no host has.
+    it. `isn(key, now)` replaces RFC 6528's numbers, for scenarios. At most `time_wait_limit` entries are in TIME-WAIT;
+    packets leave with `ttl` as TTL or hop limit. Raises InvalidAddress for an address that no host has.
     """
 
     def __init__(
         self, *, addresses: Sequence[bytes], config: TcpConfig, device: Device, clock: Callable[[], int], secret: bytes,
         random: Random, observer: Observer | None = None, wake: Callable[[], None] | None = None,
         isn: Callable[[bytes, int], int] | None = None, time_wait_limit: int = 16_384,
-        ephemeral_ports: tuple[int, int] = EPHEMERAL,
+        ephemeral_ports: tuple[int, int] = EPHEMERAL, ttl: int = 64,
     ) -> None:  # fmt: skip
         for address in addresses:
             if len(address) not in (4, 16) or not is_host(address):
@@ -76,10 +80,12 @@ class Stack:
         self.clock: Callable[[], int] = clock
         self.observer: Observer | None = observer
         self.counters: Counters = Counters()
+        self.internet: Internet = Internet(addresses, device, self._dropped)
+        self.paths: Paths = Paths()
         self.ports: Ports = Ports(secret, random, *ephemeral_ports)
         self._own: frozenset[bytes] = frozenset(addresses)
         self._secret: bytes = secret
-        self._isn: Callable[[bytes, int], int] = isn if isn is not None else self._rfc_6528
+        self._isn: Callable[[bytes, int], int] = isn or partial(initial_sequence_number, secret)
         self._wake: Callable[[], None] | None = wake
         self._tally: Tally = Tally(self.counters, observer)
         self._table: dict[bytes, Entry] = {}
@@ -95,25 +101,29 @@ class Stack:
         self._loopback: bool = False  # a connection to ourselves was opened
         self._to_self: deque[bytes] = deque()
         self._from_self: bool = False
+        self._ttl: int = ttl
 
-    def _rfc_6528(self, key: bytes, now: int) -> int:
-        return initial_sequence_number(self._secret, key, now)
+    def _dropped(self, now: int, reason: DropReason) -> None:
+        self._tally.dropped(now, b"", reason, None)
 
     def _timestamp_offset(self, key: bytes) -> int:
         return timestamp_offset(self._secret, key)
 
     # --- packets in
 
-    def receive_packet(self, buffer: Buffer, now: int, *, verify: bool = True) -> None:
-        """Take one IP packet; changes state, sends nothing. `verify` checks the TCP checksum.
+    def receive_packet(self, buffer: Buffer, now: int, *, verify: bool = True, gso_size: int = 0) -> None:
+        """Take one IP packet; changes state, sends nothing. `verify` checks the TCP checksum. With `gso_size` the device has
+        merged segments of so many bytes into this one, the last may be shorter.
 
         Never raises for what stands in `buffer`: what is wrong is dropped and counted.
         """
         try:
             key, segment = parse_packet(buffer, verify=verify)
         except ParseError as error:
-            self._tally.dropped(now, b"", error.reason, None)
+            self._receive_other(buffer, error.reason, now, verify)
             return
+        if gso_size:
+            segment.segments = -(-len(segment.payload) // gso_size)
         self.counters.segments_in += 1
         entry = self._table.get(key)
         if entry is None:
@@ -128,6 +138,20 @@ class Stack:
         if not entry.touched:
             entry.touched = True
             self._touched.append(entry)
+
+    def _receive_other(self, buffer: Buffer, reason: DropReason, now: int, verify: bool) -> None:
+        """No TCP segment: a fragment, ICMP, another protocol, or rubbish."""
+        found = self.internet.take(buffer, reason, now)
+        if isinstance(found, bytes):
+            self.receive_packet(found, now, verify=verify)
+        elif found is not None:
+            connection = self._table.get(found.key)
+            if not isinstance(connection, Connection) or not connection.path_error(*found[1:], now):
+                self._tally.dropped(now, found.key, DropReason.ICMP_UNPROVEN, None)
+                return
+            if found.kind is path.PathError.TOO_BIG:
+                self.paths.learn(remote_of(found.key), connection.mtu, now)
+            self._touch(connection)
 
     def _receive_elsewhere(self, key: bytes, segment: Segment, now: int) -> None:
         """No connection has this key: perhaps a listener has."""
@@ -160,6 +184,7 @@ class Stack:
     def _receive_at(self, listener: Listener, key: bytes, segment: Segment, now: int, above: int) -> None:
         connection = listener.receive_from(key, segment, now, above)
         if connection is not None:
+            path.limit(connection, self.paths.mtu(remote_of(key), now, self.device.mtu))
             self._adopt(connection)
             self._touch(connection)
         self._touch(listener)
@@ -179,13 +204,9 @@ class Stack:
     def _no_socket(self, key: bytes, segment: Segment, now: int) -> None:
         """3.10.7.1: everything but an RST is answered by an RST that the sender will take as meant for it."""
         self._tally.dropped(now, key, DropReason.NO_SOCKET, segment)
-        if segment.flags & RST:
-            return
-        if segment.flags & ACK:
-            reset = Outgoing(segment.ack, 0, RST, 0, RESET_NO_SOCKET)
-        else:
-            reset = Outgoing(0, (segment.seq + segment.length) & MASK, RST | ACK, 0, RESET_NO_SOCKET)
-        self._replies.append((key, reset))
+        reset = closed.answer(segment)
+        if reset is not None:
+            self._replies.append((key, reset))
 
     # --- packets out
 
@@ -203,6 +224,10 @@ class Stack:
                 replies, self._replies = self._replies, []
                 for key, reset in replies:
                     self._send(key, reset, now)
+            elif self.internet.replies:
+                owed, self.internet.replies = self.internet.replies, []
+                for packet, key in owed:
+                    self.device.send(packet, key, Outgoing(0, 0, 0, 0, NOT_TCP))
             elif self._to_self:
                 self._from_self = True
                 self.receive_packet(self._to_self.popleft(), now, verify=False)
@@ -292,7 +317,11 @@ class Stack:
         if self._loopback and remote_of(key) in self._own:
             self._to_self.append(build_packet(key, out, identification=identification, checksum=False))
             return
-        device.send(build_packet(key, out, identification=identification, checksum=device.checksum), key, out)
+        if device.builds:
+            device.transmit(key, out, identification, self._ttl)
+            return
+        packet = build_packet(key, out, identification=identification, ttl=self._ttl, checksum=device.checksum)
+        device.send(packet, key, out)
 
     # --- time
 
@@ -305,7 +334,7 @@ class Stack:
     def _first_deadline(self) -> int:
         if self._touched or self._replies or self._to_self:
             return 0
-        first = self._schedule.earliest()
+        first = min(self._schedule.earliest(), self.internet.next_deadline())
         if self._waits.count:
             first = min(first, self._waits.earliest())
         return first
@@ -318,6 +347,8 @@ class Stack:
         while (late := self._waits.due(now)) is not None:
             late.handle_timers(now)
             self._remove(late)
+        if self.internet.next_deadline() <= now:
+            self.internet.handle_timers(now)
 
     def attend(self, entry: Entry, now: int) -> None:
         """After an application's call on `entry`: send what is due now and see when to look again."""
@@ -339,7 +370,7 @@ class Stack:
 
     def _adopt(self, connection: Connection) -> None:
         if self.device.gso:
-            connection.sender.gso_max = connection.config.gso_max
+            connection.sender.gso_max = min(connection.config.gso_max, MAX_SUPER_SEGMENT)
         self._table[connection.key] = connection
 
     def _remove(self, entry: Entry) -> None:
@@ -405,7 +436,7 @@ class Stack:
         default as many as `backlog` and at least 8. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
         made = binding is None
-        held = self.bind(local, reuse_address=reuse_address) if binding is None else binding
+        held = binding or self.bind(local, reuse_address=reuse_address)
         try:
             self.ports.listen(held)
         except AddressInUse:
@@ -441,7 +472,7 @@ class Stack:
             local = (binding.address, binding.port)
         address, port = local
         target, remote_port = remote
-        source, target = self._route(address, target)
+        source, target = choose(self.addresses, address, target)
         if not 0 <= port <= 65_535 or not 0 < remote_port <= 65_535:
             raise AddressNotAvailable(f"no connection from port {port} to port {remote_port}")
         if port and binding is None and self.ports.held(source, port):
@@ -456,6 +487,7 @@ class Stack:
         connection = Connection(
             key, config or self.config, self._isn(key, now), self._timestamp_offset(key), self.device.mtu, self._tally
         )
+        path.limit(connection, self.paths.mtu(target, now, self.device.mtu))
         self._adopt(connection)
         connection.connect(now, data)
         self.attend(connection, now)
@@ -466,20 +498,3 @@ class Stack:
         if source == target and port == remote_port:
             return False
         return make_key(target, remote_port, source, port) not in self._table
-
-    def _route(self, address: bytes | None, target: bytes) -> tuple[bytes, bytes]:
-        """The source and the destination of a connection to `target`, with unspecified addresses filled in."""
-        if len(target) not in (4, 16) or (address is not None and len(address) != len(target)):
-            raise InvalidAddress("an address has 4 or 16 bytes, both ends the same")
-        ours = [own for own in self.addresses if len(own) == len(target)]
-        if not ours:
-            raise NetworkUnreachable(f"no address of this host speaks the family of {text(target)}")
-        if not any(target):
-            target = address if address is not None and address in self._own else ours[0]
-        if not is_host(target):
-            raise NetworkUnreachable(f"{text(target)} is no host")
-        if address is None or not any(address):
-            return (target if target in self._own else ours[0]), target
-        if address not in self._own:
-            raise AddressNotAvailable(f"{text(address)} is not an address of this host")
-        return address, target

@@ -139,6 +139,19 @@ def pcapng_blocks(trace: Trace) -> Iterator[bytes]:
             yield _packet(interfaces[event.host], event, data, _INBOUND, comments)
 
 
+def capture_header(host: str) -> bytes:
+    """How a file begins that is written while the packets of one interface, named `host`, pass."""
+    return _header() + _interface(host)
+
+
+def captured_packet(time: int, packet: bytes, *, outbound: bool) -> bytes:
+    """One packet of such a file; `time` in nanoseconds since 1970. Its checksums are completed."""
+    data = complete_checksums(packet)
+    head = struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, len(data), len(data))
+    options = _options([(_EPB_FLAGS, struct.pack("<I", _OUTBOUND if outbound else _INBOUND))])
+    return _block(_ENHANCED_PACKET, head + _padded(data) + options)
+
+
 def write_pcapng(trace: Trace, target: str | Path | BinaryIO) -> None:
     """Write `trace` to a file, or into an open binary one. Raises OSError when that fails."""
     if isinstance(target, str | Path):

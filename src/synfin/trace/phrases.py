@@ -147,6 +147,19 @@ REASONS: Final[dict[int, Text]] = {
         "the window is open again, so what the closed one refused goes once more; attempt {attempt}",
         "窗口重新打开，先前被关闭的窗口拒收的数据再发一次；第 {attempt} 次发送",
     ),
+    why.KEEPALIVE_PROBE: Text(
+        "a keep-alive probe: its number is acknowledged already, so {peer} must answer if it still lives",
+        "保活探测，它的序号早已被确认，{peer} 如果还在就必须回答",
+    ),
+    why.RESET_KEEPALIVE: Text(
+        "a reset, for {peer} has answered none of its keep-alive probes",
+        "复位，{peer} 没有回答任何一次保活探测",
+    ),
+    why.RETRANSMIT_SMALLER: Text(
+        "a router said that the packet was too big for its link, so it goes again in smaller segments; attempt {attempt}",
+        "路由器说这个包超过了链路的大小，所以用更小的报文段再发；第 {attempt} 次发送",
+    ),
+    why.NOT_TCP: Text("no segment of TCP's", "不是 TCP 报文段"),
     why.RESET_ACCEPT_QUEUE: Text(
         "a reset, for the accept queue is full",
         "复位，全连接队列已满",
@@ -356,6 +369,7 @@ TIMERS: Final[dict[str, Text]] = {
     "2MSL": Text("2MSL", "2MSL"),
     "user timeout": Text("user timeout", "用户超时"),
     "FIN-WAIT-2": Text("FIN-WAIT-2", "FIN-WAIT-2"),
+    "keepalive": Text("keep-alive", "保活"),
 }
 
 # In the ladder's narrow columns.
@@ -379,7 +393,13 @@ DROPS: Final[dict[D, Text]] = {
     D.IP_HEADER: Text("IP header", "IP 首部有误"),
     D.IP_CHECKSUM: Text("IP checksum", "IP 检验和不对"),
     D.IP_FRAGMENT: Text("IP fragment", "IP 分片"),
+    D.FRAGMENT_OVERLAP: Text("overlapping fragments", "分片重叠"),
+    D.FRAGMENT_LIMIT: Text("too many fragments", "分片太多"),
+    D.FRAGMENT_TIMEOUT: Text("fragments missing", "分片不全"),
     D.NOT_TCP: Text("not TCP", "不是 TCP"),
+    D.ICMP_CHECKSUM: Text("ICMP checksum", "ICMP 检验和不对"),
+    D.ICMP_UNKNOWN: Text("ICMP unknown", "不认识的 ICMP 报文"),
+    D.ICMP_UNPROVEN: Text("ICMP unproven", "无法证实的 ICMP 报文"),
     D.SOURCE_ADDRESS: Text("source address", "源地址不可用"),
     D.NOT_OURS: Text("not our address", "不是本机地址"),
     D.TCP_HEADER: Text("TCP header", "TCP 首部有误"),

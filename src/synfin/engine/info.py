@@ -1,0 +1,94 @@
+"""What can be told of a connection: with the RFC's names, and with those of Linux's struct tcp_info for what exists here.
+
+Owns the names and units. Reads a Connection and changes nothing.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from synfin.engine.config import MICROSECOND, MILLISECOND
+from synfin.engine.handshake import TIMESTAMP_SPACE
+from synfin.engine.seq import MASK
+from synfin.engine.state import State
+
+if TYPE_CHECKING:
+    from synfin.engine.connection import Connection
+
+# enum in Linux's net/tcp_states.h, as tcpi_state has it
+STATE_NUMBER: Final[dict[State, int]] = {
+    State.ESTABLISHED: 1,
+    State.SYN_SENT: 2,
+    State.SYN_RECEIVED: 3,
+    State.FIN_WAIT_1: 4,
+    State.FIN_WAIT_2: 5,
+    State.TIME_WAIT: 6,
+    State.CLOSED: 7,
+    State.CLOSE_WAIT: 8,
+    State.LAST_ACK: 9,
+    State.LISTEN: 10,
+    State.CLOSING: 11,
+}
+
+CA_OPEN: Final = 0  # enum tcp_ca_state
+CA_DISORDER: Final = 1
+CA_RECOVERY: Final = 3
+CA_LOSS: Final = 4
+OPTION_TIMESTAMPS: Final = 1  # TCPI_OPT_*
+OPTION_WINDOW_SCALE: Final = 4
+
+
+def told(c: "Connection", now: int) -> dict[str, Any]:
+    """Sequence numbers as they are, sizes in bytes, times in ns; under `tcpi_...` what `linux` says."""
+    sender, receiver = c.sender, c.receiver
+    return {
+        "state": c.state, "snd_una": sender.snd_una, "snd_nxt": sender.snd_nxt, "snd_wnd": sender.snd_wnd,
+        "rcv_nxt": receiver.rcv_nxt, "rcv_wnd": receiver.rcv_wnd, "iss": sender.iss, "irs": receiver.irs,
+        "mss": sender.mss, "cwnd": sender.congestion.cwnd, "ssthresh": sender.congestion.ssthresh,
+        "srtt": sender.rtt.srtt, "rttvar": sender.rtt.rttvar, "rto": sender.rtt.rto,
+        "backoff": sender.rtt.backoff, "unsent": c.unsent(), "unacked": c.unacked(),
+        "readable": receiver.size, "timestamps": c.agreed_timestamps, **linux(c, now),
+    }  # fmt: skip
+
+
+def linux(c: "Connection", now: int) -> dict[str, int]:
+    """The fields of struct tcp_info (linux/tcp.h) that exist here, in Linux's units: microseconds, milliseconds since the last
+    packet of a kind, segments."""
+    sender, receiver = c.sender, c.receiver
+    rtt, mss = sender.rtt, sender.mss
+    outstanding = -(-((sender.snd_nxt - sender.snd_una) & MASK) // mss)
+    options = OPTION_TIMESTAMPS if c.agreed_timestamps else 0
+    keepalive = c.keepalive
+    return {
+        "tcpi_state": STATE_NUMBER[c.state],
+        "tcpi_ca_state": _ca_state(c),
+        "tcpi_retransmits": rtt.backoff,
+        "tcpi_probes": sender.probes if sender.probing or keepalive is None else keepalive.probes,
+        "tcpi_backoff": rtt.backoff,
+        "tcpi_options": options | (OPTION_WINDOW_SCALE if c.scaling else 0),
+        "tcpi_snd_wscale": sender.shift,
+        "tcpi_rcv_wscale": receiver.shift if c.scaling else 0,
+        "tcpi_rto": rtt.rto // MICROSECOND,
+        "tcpi_ato": c.config.delayed_ack // MICROSECOND,
+        "tcpi_snd_mss": mss,
+        "tcpi_rcv_mss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
+        "tcpi_unacked": outstanding,
+        "tcpi_last_data_sent": (now - sender.last_sent) // MILLISECOND if sender.last_sent >= 0 else 0,
+        "tcpi_pmtu": c.mtu,
+        "tcpi_rtt": max(rtt.srtt, 0) // MICROSECOND,
+        "tcpi_rttvar": rtt.rttvar // MICROSECOND,
+        "tcpi_snd_ssthresh": min(sender.congestion.ssthresh // mss, 0x7FFFFFFF),
+        "tcpi_snd_cwnd": sender.congestion.cwnd // mss,
+        "tcpi_advmss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
+        "tcpi_rcv_space": receiver.capacity,
+        "tcpi_notsent_bytes": max(c.unsent(), 0),
+        "tcpi_snd_wnd": sender.snd_wnd,
+        "tcpi_rcv_wnd": receiver.rcv_wnd,
+    }
+
+
+def _ca_state(c: "Connection") -> int:
+    sender = c.sender
+    if sender.timed_out:
+        return CA_LOSS
+    if sender.recovering:
+        return CA_RECOVERY
+    return CA_DISORDER if sender.duplicate_acks else CA_OPEN

@@ -1,0 +1,180 @@
+"""What stands for threading's names while threads of a world run: locks, starting and joining, sleep, select and its like.
+
+Owns the list, and the lock. Everything else of threading and queue is made of these in Python, and so waits in virtual time
+too. In contexts without a world all of them are the real ones. What is not reached: locks made before the run, and programs
+that use _thread itself.
+"""
+
+import contextlib
+import queue
+import ssl
+import threading
+import time
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from synfin.engine.errors import UsageError
+from synfin.sim import timing
+from synfin.sim.runner import Program, run
+from synfin.sim.threads import REAL_JOIN, REAL_START, Threads
+from synfin.sim.world import World
+from synfin.sockets import tls
+from synfin.sockets.blocking import Bell
+from synfin.sockets.descriptors import current_descriptors
+from synfin.sockets.patching import replaced, selecting
+from synfin.sockets.readiness import Polling
+
+_REAL_RLOCK: Final = threading.RLock
+_REAL_IS_ALIVE: Final = threading.Thread.is_alive
+_REAL_SLEEP: Final = time.sleep
+
+
+class WorldLock:
+    """threading.Lock among threads of a world; among others, after the run for example, a lock like any other."""
+
+    __slots__ = ("__weakref__", "_lock", "_threads", "_waiting")
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._lock = allocate_lock()
+        self._waiting: deque[Bell] = deque()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """See threading.Lock."""
+        if not blocking and timeout != -1:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        if timeout < 0 and timeout != -1:
+            raise ValueError("timeout value must be a non-negative number")
+        threads = self._threads
+        if blocking and timing.world() is threads.world:
+            threads.turn("a lock")
+        if self._lock.acquire(False):
+            return True
+        if not blocking:
+            return False
+        if timing.world() is not threads.world:
+            return self._lock.acquire(True, timeout)
+        until = None if timeout == -1 else threads.now() + timeout
+        while True:
+            bell = threads.bell("a lock")
+            self._waiting.append(bell)
+            try:
+                in_time = bell.wait(until)
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(bell)
+            if self._lock.acquire(False):
+                return True
+            if not in_time:
+                return False
+
+    def release(self) -> None:
+        """See threading.Lock."""
+        self._lock.release()
+        if self._waiting:
+            self._waiting.popleft().ring()
+
+    def locked(self) -> bool:
+        """See threading.Lock."""
+        return self._lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _at_fork_reinit(self) -> None:
+        self._lock = allocate_lock()
+        self._waiting.clear()
+
+
+def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
+    """(module or class, name, stand-in)."""
+
+    def here() -> bool:
+        return timing.world() is threads.world
+
+    def lock() -> Any:
+        return WorldLock(threads) if here() else allocate_lock()
+
+    def rlock(*arguments: Any) -> Any:
+        return threading._PyRLock(*arguments) if here() else _REAL_RLOCK(*arguments)  # type: ignore[attr-defined]
+
+    def start(thread: threading.Thread) -> None:
+        (threads.start if here() else REAL_START)(thread)
+
+    def join(thread: threading.Thread, timeout: float | None = None) -> None:
+        if here() and hasattr(thread, "synfin_record"):
+            threads.join(thread, timeout)
+        else:
+            REAL_JOIN(thread, timeout)
+
+    def is_alive(thread: threading.Thread) -> bool:
+        record = getattr(thread, "synfin_record", None)
+        if record is not None and record.done:
+            REAL_JOIN(thread)  # it may not have left the machine yet
+        return _REAL_IS_ALIVE(thread)
+
+    def sleep(seconds: float, /) -> None:
+        if threads.present is not None and here():
+            threads.sleep(seconds)
+        else:
+            timing.sleep(seconds)
+
+    polling = Polling(current_descriptors, lambda: threads)
+    return [
+        (threading, "Lock", lock),
+        (threading, "_allocate_lock", lock),
+        (threading, "RLock", rlock),
+        (threading, "_time", timing.TIME["monotonic"]),
+        (threading.Thread, "start", start),
+        (threading.Thread, "join", join),
+        (threading.Thread, "is_alive", is_alive),
+        (queue, "time", timing.TIME["monotonic"]),
+        (queue, "SimpleQueue", queue._PySimpleQueue),  # type: ignore[attr-defined]
+        (time, "sleep", sleep),
+        (ssl.SSLContext, "wrap_socket", tls.wrap_socket),
+        *selecting(polling),
+    ]
+
+
+@contextmanager
+def world_threads(world: World) -> Iterator[Threads]:
+    """Threads begun in the block are the world's, and blocking calls on simulated sockets work in them. For a coroutine that
+    runs inside of `synfin.sim.run`: `await threads.call(function)` runs one. At the end those that are left are ended.
+
+    Raises UsageError outside of a run of this world, or inside of another such block.
+    """
+    if timing.world() is not world or world.threads is not None:
+        raise UsageError("threads of a world begin inside of its run, once")
+    threads = Threads(world)
+    with replaced(_replacements(threads)):
+        world.threads = threads
+        try:
+            yield threads
+        finally:
+            threads.close()
+            world.threads = None
+
+
+def run_blocking(main: Callable[[World], Any], **options: Any) -> Any:
+    """Run a program with blocking sockets and threads in virtual time and return its result.
+
+    main: a function that takes the World, makes hosts and links in it, and starts threads (`with host:` says who speaks in
+        them); it is the first thread. The run ends when it returns; threads that are left are ended where they wait.
+    options: as synfin.sim.run's.
+
+    In the threads sockets, time.sleep, locks, queues, joins and select wait in virtual time; one runs at a time, and who is
+    next is drawn from the seed. Raises what `main` raises, Deadlock when all threads wait and nothing is left to happen.
+    """
+
+    async def program(world: World) -> Any:
+        with world_threads(world) as threads:
+            return await threads.call(main, world)
+
+    chosen: Program[Any] = program
+    return run(chosen, **options)

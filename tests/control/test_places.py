@@ -1,0 +1,57 @@
+"""Where the control sockets lie, and who may lie there."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from synfin.control.client import find, running
+from synfin.control.places import folder, make_folder, place, places
+from synfin.engine.errors import UsageError
+
+
+def test_the_folder_lies_in_the_runtime_directory_or_is_the_user_s_own_among_temporary_files() -> None:
+    assert folder({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/synfin")
+    assert folder({}).name == f"synfin-{os.getuid()}"
+
+
+def test_the_folder_is_made_for_its_owner_alone_and_closed_where_it_was_open(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "b").mkdir(mode=0o777)
+    assert make_folder(tmp_path / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_or_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(UsageError, match="is not a directory of yours"):
+        make_folder(tmp_path / "link")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot make"):
+        make_folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "x" * 41])
+def test_a_name_that_could_be_another_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="a name is 1 to 40 letters"):
+        place(tmp_path, name, 1)
+
+
+def test_only_sockets_with_a_name_and_a_number_are_found(tmp_path: Path) -> None:
+    (tmp_path / "synfin.12").write_text("no socket")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        one.bind(str(tmp_path / "second.20"))
+        other.bind(str(tmp_path / "nonumber"))
+        assert places(tmp_path) == [("second", 20, tmp_path / "second.20")]
+
+
+def test_a_socket_that_nobody_answers_on_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "synfin").mkdir()
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(tmp_path / "synfin" / "synfin.20"))
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert running(environ) == []
+    assert list((tmp_path / "synfin").iterdir()) == []
+    with pytest.raises(UsageError, match="no synfin is running; start one with: synfin up"):
+        find(environ)

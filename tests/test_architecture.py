@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "host": ("device", "wire", "engine"),
     "control": ("sockets", "stack", "device", "wire", "engine"),
     "trace": ("wire", "engine", "words"),
-    "aio": ("sockets", "stack", "device", "wire", "engine"),
+    "aio": ("control", "sockets", "stack", "device", "wire", "engine"),
     "sim": ("aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "scenarios": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "testing": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),

@@ -215,7 +215,8 @@ def test_pcap_has_every_packet_with_its_checksum_and_ladder_draws_them(
     curl(synfin, "-o", "/dev/null", "http://10.77.0.2:8000/large")
     server.terminate()
     out, _ = server.communicate(timeout=PATIENCE)
-    assert "what passed the TUN, synfin and kernel" in out and "<- SYN seq=0" in out
+    assert "what passed the TUN, synfin and kernel" in out and "SYN-SENT |-- SYN seq=0 " in out
+    assert "TIME-WAIT" in out  # the kernel's end, as its segments show it
     command = ["tshark", "-r", str(capture), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-Y", "tcp"]
     fields = ["-T", "fields", "-e", "tcp.checksum.status", "-e", "ip.checksum.status"]
     told = subprocess.run([*command, *fields], check=True, capture_output=True, text=True, env=os.environ).stdout.split("\n")

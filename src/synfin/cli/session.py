@@ -5,6 +5,8 @@ Owns the order in which these are made and given back, whatever happens in betwe
 
 import asyncio
 import os
+import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -38,6 +40,14 @@ class Network:
     pcap: Path | None
     ladder: bool
     lang: str
+
+
+def invoked() -> str:
+    """How a person here types `synfin`: by its path when it is not on PATH."""
+    given, found = sys.argv[0], shutil.which("synfin")
+    if os.path.basename(given) != "synfin" or (found is not None and os.path.samefile(found, given)):
+        return "synfin"
+    return shlex.quote(given)
 
 
 def in_words(error: OSError) -> str:
@@ -80,7 +90,7 @@ class Session:
         if self.namespace is None:
             return ""
         called = "" if self.network.name == DEFAULT_NAME else f"--name {self.network.name} "
-        return f"synfin exec {called}-- "
+        return f"{invoked()} exec {called}-- "
 
     def run(
         self, program: Callable[[], Awaitable[int]], handlers: Mapping[str, Handler] | None = None, linger: float = 5.0

@@ -7,7 +7,7 @@ at the same time gets a TUN of its own in the same namespace.
 import asyncio
 import sys
 
-from synfin.cli.session import Network, Session, session
+from synfin.cli.session import Network, Session, invoked, session
 from synfin.control.server import Reply, Request
 from synfin.words import Text
 
@@ -28,7 +28,7 @@ def up(network: Network) -> int:
 async def _stay(made: Session) -> int:
     lang, plan = made.network.lang, made.plan
     called = "" if made.network.name == "synfin" else f" --name {made.network.name}"
-    print(NEXT.say(lang, command=f"synfin serve http .{called}"))
+    print(NEXT.say(lang, command=f"{invoked()} serve http .{called}"))
     print(IS_UP.say(lang, name=made.network.name, ours=plan.ours[0], kernel=plan.kernel[0]))
     sys.stdout.flush()
     await asyncio.Event().wait()

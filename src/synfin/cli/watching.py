@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 import click
 
+from synfin.cli.peerstates import Peer
 from synfin.device.tun import TunDevice
 from synfin.engine.errors import DropReason
 from synfin.engine.observe import Observer
@@ -31,7 +32,7 @@ from synfin.engine.segment import (
     Segment,
 )  # fmt: skip
 from synfin.engine.state import State, Trigger
-from synfin.trace.events import Called, TimerStarted
+from synfin.trace.events import Called, StateChanged, TimerStarted
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_text import ladder_text
 from synfin.trace.pcapng import capture_header, captured_packet
@@ -153,6 +154,7 @@ class Watch:
         self._start = time.monotonic_ns()
         self._since_epoch = time.time_ns() - self._start
         self._packets = 0
+        self._peers: dict[str, Peer] = {}
         self.latest = self._start  # when the last packet passed
         if pcap is not None:
             try:
@@ -178,13 +180,27 @@ class Watch:
         if self.trace is not None and self._packets <= LADDER_PACKETS:
             self.trace.sent(now, US, THEM, self._packets, packet, out)
             self.trace.delivered(now, THEM, US, self._packets, packet)
+            self._guess(self.trace, packet, False)
 
     def received(self, packet: bytes) -> None:
         """`packet` has come."""
         now = self.latest = self._note(packet, False)
         if self.trace is not None and self._packets <= LADDER_PACKETS:
+            self._guess(self.trace, packet, True)
             self.trace.sent(now, THEM, US, self._packets, packet, _seen(packet))
             self.trace.delivered(now, US, THEM, self._packets, packet)
+
+    def _guess(self, trace: Trace, packet: bytes, theirs: bool) -> None:
+        """Tell the trace in which state the packet leaves the kernel's end."""
+        connection = trace.connection_of(packet)
+        try:
+            segment = describe(packet).segment
+        except ValueError:  # ParseError
+            return
+        peer = self._peers.setdefault(connection, Peer())
+        for old, trigger, new in peer.sent(segment) if theirs else peer.took(segment):
+            cause = -1 if theirs else self._packets
+            trace.events.append(StateChanged(self.latest, THEM, connection, old, trigger, new, cause))
 
     def _note(self, packet: bytes, outbound: bool) -> int:
         now = time.monotonic_ns()

@@ -11,7 +11,7 @@ from synfin.aio.selector import Ready, VirtualSelector
 from synfin.engine.errors import UsageError
 from synfin.sim.world import World
 from synfin.sockets.descriptors import Descriptors
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

@@ -17,7 +17,7 @@ from synfin.device.tun import TunDevice
 from synfin.engine.config import SECOND, TcpConfig
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import SYN, Outgoing
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from synfin.wire.packet import build_packet, describe
 from tests.interop.namespace import KERNEL, OURS, Namespace, ip, namespace
 

@@ -11,7 +11,7 @@ import pytest
 
 import synfin
 from synfin.engine.errors import UsageError
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from tests.interop.namespace import KERNEL, OURS, Namespace, namespace
 from tests.interop.test_realtime import ECHO, PATIENCE, Peer
 

@@ -8,7 +8,7 @@ from typing import Any
 from synfin.aio.realtime import RealHost
 from synfin.device.pair import device_pair
 from synfin.engine.config import TcpConfig
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
 CLIENT6, SERVER6 = "fd00::1", "fd00::2"

@@ -15,7 +15,7 @@ from typing import Any
 
 from synfin.sim.world import World
 from synfin.sockets.descriptors import Descriptors
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -15,7 +15,7 @@ import pytest
 from synfin.aio.realtime import RealHost
 from synfin.engine.errors import UsageError
 from synfin.sockets.driver import ThreadDriver
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from tests.sockets.realtime import SERVER, Beside, connected, two_hosts
 
 DATA = random.Random(3).randbytes(3_000_000)

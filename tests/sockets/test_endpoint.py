@@ -13,8 +13,8 @@ from synfin.sim.host import SimHost
 from synfin.sim.world import World
 from synfin.sockets.descriptors import FIRST, Descriptors, current_descriptors
 from synfin.sockets.endpoint import READ, WRITE, Endpoint
+from synfin.sockets.face import Socket
 from synfin.sockets.host import current_host, speaking
-from synfin.sockets.socket import Socket
 from synfin.trace.events import Called
 
 ANY4, ANY6 = bytes(4), bytes(16)

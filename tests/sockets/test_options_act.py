@@ -14,7 +14,7 @@ from synfin.sim.host import SimHost
 from synfin.sim.world import World
 from synfin.sockets.descriptors import Descriptors
 from synfin.sockets.driver import ThreadDriver
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from synfin.trace.events import SegmentSent
 from tests.sockets.realtime import connected, two_hosts
 from tests.sockets.sides import outcome

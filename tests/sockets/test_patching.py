@@ -21,10 +21,10 @@ import pytest
 
 import synfin.sockets
 from synfin.engine.errors import UsageError
+from synfin.sockets import face as sockets_module
 from synfin.sockets import patched
-from synfin.sockets import socket as sockets_module
 from synfin.sockets.descriptors import FIRST
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from tests.sockets.realtime import CLIENT, SERVER, SERVER6, Beside, two_hosts
 
 BODY = random.Random(5).randbytes(1_000_000)
@@ -205,6 +205,7 @@ def test_sockets_are_replaced_once_at_a_time(both: Any) -> None:
     with pytest.raises(UsageError, match="give all hosts to one patched"), patched(*both):
         pass
     assert synfin.sockets.Socket is Socket
+    assert synfin.sockets.socket is Socket
 
 
 # --- select, poll, epoll

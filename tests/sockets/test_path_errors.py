@@ -10,7 +10,7 @@ from synfin.engine.config import TcpConfig
 from synfin.sim.host import SimHost
 from synfin.sim.world import World
 from synfin.sockets.descriptors import Descriptors
-from synfin.sockets.socket import Socket
+from synfin.sockets.face import Socket
 from synfin.trace.events import SegmentSent
 from synfin.wire.datagram import build_datagram
 from synfin.wire.icmp import ICMP4, UNREACHABLE4, build_icmp

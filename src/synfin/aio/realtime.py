@@ -23,8 +23,8 @@ from synfin.engine.observe import Observer
 from synfin.engine.state import State
 from synfin.sockets import names
 from synfin.sockets.descriptors import FIRST, Descriptors
+from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host, speaking
-from synfin.sockets.socket import REAL, Socket
 from synfin.stack.stack import Stack
 
 T = TypeVar("T")

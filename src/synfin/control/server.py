@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 
 from synfin.control.places import Place, folder, make_folder, place
 from synfin.control.rows import rows
+from synfin.sockets.face import REAL
 from synfin.sockets.host import Host
-from synfin.sockets.socket import REAL
 
 LONGEST: Final = 4096  # bytes of a request
 PATIENCE: Final = 5.0  # seconds in which a request has to come

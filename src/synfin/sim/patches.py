@@ -26,8 +26,8 @@ from synfin.sim.world import World
 from synfin.sockets import names
 from synfin.sockets.descriptors import FIRST, current_descriptors
 from synfin.sockets.endpoint import READ, WRITE
+from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import current_host
-from synfin.sockets.socket import REAL, Socket
 
 # Modules whose copies of a function stay as they are: they measure or wait for real things.
 UNTOUCHED: Final = (

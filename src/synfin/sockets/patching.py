@@ -1,7 +1,7 @@
 """`synfin.sockets.patched`: programs with blocking sockets and threads, unmodified, on stacks in real time.
 
 Owns which addresses are whose, what is put in the place of the standard library's, and putting everything back. The sockets
-themselves are socket.py's, waiting is driver.py's and readiness.py's.
+themselves are face.py's, waiting is driver.py's and readiness.py's.
 """
 
 import contextvars
@@ -21,9 +21,9 @@ from synfin.engine.errors import UsageError
 from synfin.sockets import names, tls
 from synfin.sockets.descriptors import FIRST, Descriptors
 from synfin.sockets.driver import LINGER, ThreadDriver
+from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host, speaking
 from synfin.sockets.readiness import Polling
-from synfin.sockets.socket import REAL, Socket
 from synfin.sockets.undecided import Undecided
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from synfin.sockets.blocking import READ, WRITE, Blocking
-from synfin.sockets.socket import REAL, Socket, no_threads
+from synfin.sockets.face import REAL, Socket, no_threads
 
 CHUNK: Final = 1 << 16  # bytes taken from the socket at once
 _WRAP: Final = ssl.SSLContext.wrap_socket

@@ -10,8 +10,8 @@ import socket
 from typing import Any, Protocol
 
 from synfin.sockets.descriptors import Descriptors
+from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host
-from synfin.sockets.socket import REAL, Socket
 
 
 class Choice(Protocol):

@@ -106,7 +106,7 @@ def test_a_shim_that_fails_is_passed_over_silently(machine: Machine) -> None:
     result = machine.make("demo")
     assert machine.told(result) == [
         "synfin: making .venv with Python 3.11, once",
-        "synfin: installing synfin[cli] into .venv",
+        "synfin: installing synfin[cli,net] into .venv",
     ]
     assert (result.returncode, result.stdout) == (0, "drawn\n")
 
@@ -155,7 +155,7 @@ def test_without_a_network_one_line_says_so_and_nothing_half_made_stays(machine:
     result = machine.make("test")
     assert (result.returncode, result.stdout) == (2, "")
     assert machine.told(result)[2:] == [
-        "synfin: no network? pip cannot download what synfin[cli,test,lint] needs installed: hatchling, click"
+        "synfin: no network? pip cannot download what synfin[cli,net,test,lint] needs installed: hatchling, click"
         " (its own words: out/setup.log)"
     ]
     assert not machine.has_venv
@@ -165,7 +165,7 @@ def test_without_a_network_one_line_says_so_and_nothing_half_made_stays(machine:
 def test_another_failure_of_pip_is_told_in_its_own_last_line(machine: Machine) -> None:
     machine.python("python3.11", 11, pip="echo first; echo 'ERROR: No space left on device'; echo; exit 1")
     assert machine.told(machine.make("demo"))[2:] == [
-        "synfin: pip could not install synfin[cli]: ERROR: No space left on device (all of it: out/setup.log)"
+        "synfin: pip could not install synfin[cli,net]: ERROR: No space left on device (all of it: out/setup.log)"
     ]
 
 
@@ -186,7 +186,7 @@ def test_the_second_run_makes_nothing_until_pyproject_changes(machine: Machine) 
     for path in (".venv/.demo", ".venv/bin/python", "tools/venv.sh"):
         os.utime(machine.checkout / path, (long_ago, long_ago))
     (machine.checkout / "pyproject.toml").touch()
-    assert machine.told(machine.make("demo")) == ["synfin: installing synfin[cli] into .venv"]
+    assert machine.told(machine.make("demo")) == ["synfin: installing synfin[cli,net] into .venv"]
 
 
 def test_ctrl_c_during_the_set_up_leaves_no_half_made_venv(machine: Machine) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.programs import PATIENCE, Programs, ended, programs
 
-pytestmark = [pytest.mark.needs("netns", "curl"), pytest.mark.xdist_group("netns")]
+pytestmark = [pytest.mark.needs("netns", "curl", "ss", "ping"), pytest.mark.xdist_group("netns")]
 
 DATA = random.Random(4).randbytes(1_000_000)
 

@@ -193,6 +193,13 @@ def gap(config: TcpConfig = PLAIN) -> End:
     return one
 
 
+def hole(config: TcpConfig = PLAIN) -> End:
+    """ESTABLISHED with the byte after next kept out of order."""
+    one = established(config)
+    say(one, ACK, IRS + 2, payload=b"x")
+    return one
+
+
 def told_ahead(config: TcpConfig = PLAIN) -> End:
     """ESTABLISHED; the last window came on an ACK whose number lies 10 ahead: what is before it is on its way."""
     one = in_flight(config)
@@ -331,6 +338,7 @@ STATES: dict[Callable[[TcpConfig], End], State] = {
     accepted: State.ESTABLISHED,
     in_flight: State.ESTABLISHED,
     gap: State.ESTABLISHED,
+    hole: State.ESTABLISHED,
     told_ahead: State.ESTABLISHED,
     recovering: State.ESTABLISHED,
     timed_out: State.ESTABLISHED,

@@ -223,10 +223,12 @@ def test_what_limited_transmit_sent_does_not_count_in_the_flight() -> None:
     assert ssthresh(one) == 5 * MSS
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("other", ["data", "fin", "window", "nothing outstanding"])
-def test_an_ack_is_no_duplicate_when(other: str) -> None:
+def test_an_ack_is_no_duplicate_when(other: str, fast: bool) -> None:
     """RFC 5681 2: (a) outstanding data, (b) no data, (c) no SYN or FIN, (d) the greatest ACK, (e) the same window."""
-    one = sending(10) if other != "nothing outstanding" else established()
+    config = PLAIN.replace(fast_path=fast)
+    one = sending(10, config=config) if other != "nothing outstanding" else established(config)
     for number in range(1, 5):
         if other == "data":
             hear(one, ACK, IRS + number, payload=b"x")

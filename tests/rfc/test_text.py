@@ -215,6 +215,15 @@ def test_a_repeated_fin_is_acknowledged_again() -> None:
     assert one.connection.state is State.CLOSE_WAIT
 
 
+def test_a_fin_behind_text_that_has_come_before_is_new() -> None:
+    """3.10.7.4 first: "only the new parts are processed", and the FIN is one of them."""
+    one = established()
+    say(one, ACK, payload=b"abc")
+    assert say(one, FIN | ACK, payload=b"abc") == ["ACK seq=101 ack=305"]
+    assert one.connection.state is State.CLOSE_WAIT
+    assert one.connection.read(10, 0) == b"abc"
+
+
 def test_a_fin_behind_text_that_fills_the_window_is_taken_with_it() -> None:
     """3.4: a FIN takes a number but no room in the buffer."""
     one = established(PLAIN.replace(receive_buffer=100))

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testing": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "cli": (
         "scenarios", "sim", "aio", "control", "host", "trace", "sockets", "stack", "device", "wire", "engine", "words",
-    ),  # fmt: skip
+    ),
 }
 
 # No clock, no randomness, no I/O.

@@ -125,6 +125,19 @@ def test_acknowledged_writes_are_given_back_chunk_by_chunk() -> None:
     buffer = one.connection.sender.buffer
     kept = sum(len(chunk) for chunk in buffer._chunks or ())
     assert written - 50_000 <= kept < written - 50_000 + 8192
+    hear(one, ACK, ack=ISS + 1 + 7 * 8192)
+    assert sum(len(chunk) for chunk in buffer._chunks or ()) == written - 7 * 8192
+
+
+def test_spent_chunks_leave_no_list_behind() -> None:
+    one = established(PLAIN.replace(send_buffer=1 << 20))
+    one.connection.sender.congestion.cwnd = 1 << 20
+    acked = 0
+    for _ in range(500):
+        acked += one.connection.write(bytes(5000), 0)
+        one.out()
+        hear(one, ACK, ack=ISS + 1 + acked - 5000)
+    assert len(one.connection.sender.buffer._chunks or ()) < 70
 
 
 def test_a_thousand_writes_of_a_byte_make_few_chunks() -> None:

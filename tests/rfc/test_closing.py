@@ -16,6 +16,7 @@ from synfin.engine.segment import (
     RESET_AFTER_CLOSE,
     RETRANSMIT_FIN,
     RST,
+    SYN,
     Outgoing,
 )
 from synfin.engine.state import State, Trigger
@@ -241,6 +242,19 @@ def test_a_window_that_the_data_fills_holds_the_fin_back() -> None:
     assert one.connection.sender.snd_nxt == ISS + 101
     assert say(one, ACK, ack=ISS + 101, window=400) == ["PSH,ACK seq=201 ack=301 len=400"]
     assert say(one, ACK, ack=ISS + 501, window=1) == ["FIN,ACK seq=601 ack=301"]
+
+
+@pytest.mark.parametrize("gso", [0, 65_000])
+def test_a_window_that_full_segments_fill_holds_the_fin_back_too(gso: int) -> None:
+    """3.4: the FIN counts in the window."""
+    one = syn_sent()
+    say(one, SYN | ACK, IRS, ISS + 1, window=2920)
+    one.connection.sender.gso_max = gso
+    one.connection.write(bytes(2920), 0)
+    one.connection.shutdown_send(0)
+    assert {out.flags & FIN for out in one.out()} == {0}
+    assert one.connection.sender.snd_nxt == ISS + 2921
+    assert say(one, ACK, ack=ISS + 1461, window=1461) == ["FIN,ACK seq=3021 ack=301"]
 
 
 def test_write_then_close_then_silence_of_the_peer_ends_by_the_user_timeout() -> None:

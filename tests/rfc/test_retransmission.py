@@ -215,6 +215,25 @@ def test_the_next_segment_sent_once_gives_a_sample_and_ends_the_backoff(fast: bo
 
 
 @BOTH
+def test_no_ack_up_to_the_last_repeated_byte_gives_a_sample(fast: bool) -> None:
+    """RFC 6298 3 (MUST-18): all that was outstanding at the timeout may have gone twice."""
+    one = opened(PLAIN.replace(fast_path=fast))
+    one.connection.write(bytes(4 * MSS), one.now)
+    one.sends()
+    one.at(one.connection.next_deadline())
+    before = one.connection.sender.rtt.srtt
+    for number in range(1, 5):
+        one.now += 7 * MS
+        say(one, ACK, ack=ISS + 1 + number * MSS)
+        assert one.connection.sender.rtt.srtt == before
+    one.connection.write(bytes(MSS), one.now)
+    one.sends()
+    one.now += 60 * MS
+    say(one, ACK, ack=ISS + 1 + 5 * MSS)
+    assert one.connection.sender.rtt.srtt == 100 * MS + (60 - 100) * MS // 8
+
+
+@BOTH
 def test_an_ack_that_covers_old_and_new_gives_no_sample(fast: bool) -> None:
     """RFC 6298 3: it may have been caused by either transmission."""
     one = opened(PLAIN.replace(fast_path=fast, nagle=False))

@@ -194,9 +194,22 @@ def gap(config: TcpConfig = PLAIN) -> End:
 
 
 def hole(config: TcpConfig = PLAIN) -> End:
-    """ESTABLISHED with the byte after next kept out of order."""
+    """ESTABLISHED with the byte after next kept out of order; the ACK that came with it was old and told no window."""
     one = established(config)
+    one.connection.write(bytes(10), 0)
+    one.out()
+    say(one, ACK, ack=ISS + 11)
     say(one, ACK, IRS + 2, payload=b"x")
+    return one
+
+
+def fin_ahead(config: TcpConfig = PLAIN) -> End:
+    """ESTABLISHED with a FIN known that lies one byte ahead, told by a segment with an old ACK."""
+    one = established(config)
+    one.connection.write(bytes(10), 0)
+    one.out()
+    say(one, ACK, ack=ISS + 11)
+    say(one, FIN | ACK, IRS + 2)
     return one
 
 
@@ -339,6 +352,7 @@ STATES: dict[Callable[[TcpConfig], End], State] = {
     in_flight: State.ESTABLISHED,
     gap: State.ESTABLISHED,
     hole: State.ESTABLISHED,
+    fin_ahead: State.ESTABLISHED,
     told_ahead: State.ESTABLISHED,
     recovering: State.ESTABLISHED,
     timed_out: State.ESTABLISHED,

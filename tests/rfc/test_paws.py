@@ -7,7 +7,7 @@ from synfin.engine.errors import DropReason
 from synfin.engine.segment import ACK, FIN, RST, SYN
 from synfin.engine.state import State
 from tests.engine.harness import MILLISECOND, SECOND, End
-from tests.rfc.build import CLOCK, FULL, IRS, ISS, STATES, established, hear, last, peer, say, watch
+from tests.rfc.build import CLOCK, FULL, IRS, ISS, STATES, established, full, hear, last, peer, say, watch
 
 PATHS = pytest.mark.parametrize("config", [FULL, FULL.replace(fast_path=False)], ids=["fast", "slow"])
 DAY = 24 * 3600 * SECOND
@@ -122,6 +122,13 @@ def test_a_segment_outside_the_window_leaves_ts_recent_alone(config: TcpConfig) 
     one = established(config)
     say(one, ACK, IRS - 500, payload=b"x", tsval=CLOCK + 100)
     assert one.connection.ts_recent == CLOCK
+
+
+def test_the_timestamp_of_a_probe_at_a_closed_window_is_echoed() -> None:
+    """4.3 with RFC 9293 MUST-66: it lies at RCV.NXT and its ACK is taken, so its timestamp is too."""
+    one = full(FULL)
+    hear(one, ACK, IRS + 101, payload=b"p", tsval=CLOCK + 77)
+    assert last(one).tsecr == CLOCK + 77
 
 
 def test_an_old_timestamp_on_a_mere_ack_draws_on_the_challenge_budget() -> None:

@@ -225,6 +225,17 @@ def test_a_new_urgent_point_replaces_one_that_was_not_read() -> None:
     assert one.connection.read(100, 0) == b"ab"
 
 
+def test_a_new_urgent_point_makes_the_old_byte_and_mark_past() -> None:
+    """3.8.5: "If the urgent pointer is updated while the user is in urgent mode, the update will be invisible"."""
+    one = established()
+    tell(one, IRS + 1, b"!", 1)
+    assert one.connection.has_urgent and one.connection.at_mark
+    tell(one, IRS + 2, b"ab", 10)
+    assert not one.connection.has_urgent
+    assert not one.connection.at_mark
+    assert one.connection.urgent_remains
+
+
 def test_the_application_learns_how_much_lies_before_the_mark() -> None:
     """3.8.5 (MUST-33): at the mark or not, and reading stops there."""
     one = established()

@@ -165,6 +165,19 @@ def test_reading_tells_the_peer_when_the_window_opens_by_two_segments_from_nearl
     assert last(one).window == 2 * MSS
 
 
+def test_reading_tells_nothing_while_the_peer_still_has_room() -> None:
+    """3.8.6.2.2: the edge may advance, but a segment of its own is needed only where the peer may run dry."""
+    one = established()
+    for number in range(4):
+        hear(one, ACK, IRS + 1 + number * 10_000, payload=bytes(10_000))
+    one.out()
+    one.connection.read(40_000, 0)
+    assert one.sends() == []
+    hear(one, ACK, IRS + 40_001, payload=bytes(20_000))
+    one.connection.read(20_000, 0)
+    assert last(one).window == 65_535
+
+
 def test_a_larger_buffer_opens_a_closed_window_at_once() -> None:
     """3.8.6.2.2: the reduction grew."""
     one = full()

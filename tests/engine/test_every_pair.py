@@ -14,6 +14,7 @@ import pytest
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.errors import UsageError
+from synfin.engine.path import PathError
 from synfin.engine.segment import Outgoing
 from synfin.engine.state import TRANSITIONS, State, Trigger
 from tests.engine.harness import PLAIN, SECOND, End
@@ -112,7 +113,7 @@ def test_every_segment_in_every_state_is_taken_and_the_two_paths_agree(build: Bu
 
 
 def calls() -> dict[str, Callable[[End], object]]:
-    """Every call of the application."""
+    """Every call of the application, and what the path may say."""
     return {
         "connect": lambda one: one.connection.connect(one.now),
         "write": lambda one: one.connection.write(b"abc", one.now),
@@ -123,7 +124,15 @@ def calls() -> dict[str, Callable[[End], object]]:
         "shutdown receive": lambda one: one.connection.shutdown_receive(one.now),
         "close": lambda one: one.connection.close(one.now),
         "abort": lambda one: one.connection.abort(one.now),
+        "too big": lambda one: error(one, PathError.TOO_BIG),
+        "unreachable": lambda one: error(one, PathError.PORT_UNREACHABLE),
+        "keep-alive": lambda one: one.connection.set_option("keepalive", 1, one.now),
     }
+
+
+def error(one: End, kind: PathError) -> None:
+    """ICMP speaks of the oldest segment in flight."""
+    one.connection.path_error(kind, one.connection.sender.snd_una, 600, 1500, one.now)
 
 
 WRITABLE = {State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT}

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from synfin.engine import keepalive
 from synfin.engine.config import NEVER, TcpConfig
+from synfin.engine.path import PathError
 from synfin.engine.segment import ACK, FIN, PSH, RST, SYN, URG, Outgoing, Segment
 from synfin.engine.state import State
 from synfin.engine.timewait import TimeWait
@@ -65,7 +67,7 @@ def any_segment(rng: random.Random, one: End) -> Segment:
 def any_call(rng: random.Random, one: End) -> None:
     """A call that the application might make now."""
     c = one.connection
-    kind = rng.randrange(12)
+    kind = rng.randrange(14)
     if kind < 4 and not c.sender.fin_queued and c.state.value in {"ESTABLISHED", "CLOSE-WAIT", "SYN-SENT", "SYN-RECEIVED"}:
         c.write(bytes(rng.choice((0, 1, 100, 5000))), one.now, rng.randrange(4))
     elif kind < 7:
@@ -80,6 +82,11 @@ def any_call(rng: random.Random, one: End) -> None:
         rng.choice((c.shutdown_receive, c.close, c.abort))(one.now)
     elif kind == 11:
         c.read_urgent()
+    elif kind == 12:
+        seq = near(rng, c.sender.snd_una, c.sender.snd_nxt)
+        c.path_error(rng.choice(tuple(PathError)), seq, rng.choice((0, 68, 296, 600, 1400, 9000)), 1500, one.now)
+    elif kind == 13:
+        c.set_option(rng.choice(keepalive.OPTIONS), rng.choice((1, SECOND, 30 * SECOND)), one.now)
 
 
 def checked(one: End, outs: list[Outgoing]) -> None:

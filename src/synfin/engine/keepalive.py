@@ -87,7 +87,7 @@ def hear(c: "Connection", seg: Segment, now: int) -> None:
     if not seq_fits or (seg.ack - sender.snd_una) & MASK > (sender.snd_nxt - sender.snd_una) & MASK:
         return
     c.soft_error = None
-    if keepalive is None:
+    if keepalive is None or c.state not in RUNS:
         return
     keepalive.heard = now
     if keepalive.probes:

@@ -7,7 +7,7 @@ from synfin.engine.congestion import make
 from synfin.engine.congestion.base import UNLIMITED, initial_window
 from synfin.engine.congestion.newreno import NewReno
 from synfin.engine.errors import UsageError
-from synfin.engine.segment import ACK, FAST_RETRANSMIT, FIN, NEW_DATA
+from synfin.engine.segment import ACK, FAST_RETRANSMIT, FIN, NEW_DATA, RETRANSMIT_TIMEOUT
 from tests.engine.harness import MILLISECOND, PLAIN, SECOND, End
 from tests.rfc.build import FULL, IRS, ISS, established, hear, last, say, watch
 
@@ -274,6 +274,16 @@ def test_the_same_with_a_fin_behind_the_data() -> None:
     hear(one, ACK, ack=START + 5 * MSS + 1)
     assert one.sends() == []
     one.connection.check_invariants()
+
+
+def test_a_timeout_in_the_same_moment_takes_the_place_of_the_fast_retransmit() -> None:
+    """RFC 6298 5.4: one segment goes."""
+    one = sending(10)
+    for _ in range(3):
+        hear(one, ACK)
+    one.now = one.connection.timers.retransmission
+    one.connection.handle_timers(one.now)
+    assert [(out.seq, out.reason) for out in one.out()] == [(START, RETRANSMIT_TIMEOUT)]
 
 
 # --- NewReno

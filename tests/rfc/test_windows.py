@@ -400,6 +400,62 @@ def test_a_recovery_that_meets_a_closed_window_ends_there() -> None:
     assert one.connection.sender.congestion.cwnd == 4 * MSS
 
 
+def test_duplicates_from_before_the_window_closed_do_not_count_after_it_opens() -> None:
+    """RFC 5681 2: three of them in a row."""
+    one = established()
+    one.connection.write(bytes(6 * MSS), 0)
+    one.out()
+    for _ in range(2):
+        hear(one, ACK)
+    hear(one, ACK, window=0)
+    hear(one, ACK)
+    assert len(one.out()) == 6
+    hear(one, ACK)
+    assert not one.connection.sender.recovering
+
+
+def test_after_a_long_closed_window_the_user_timeout_counts_from_its_opening() -> None:
+    """3.8.6.1, 3.9.1.1: what was in flight when the window closed is sent anew, and may take its time anew."""
+    one = established()
+    one.connection.write(bytes(3 * MSS), 0)
+    one.out()
+    say(one, ACK, window=0)
+    while one.now < 1000 * SECOND:
+        one.now = one.connection.next_deadline()
+        one.connection.handle_timers(one.now)
+        one.out()
+        say(one, ACK, window=0)
+    opened_at = one.now
+    assert len(say(one, ACK)) == 3
+    until(one, opened_at + 300 * SECOND - 1)
+    assert one.connection.state is State.ESTABLISHED
+    until(one, opened_at + 300 * SECOND)
+    assert str(one.connection.state) == "CLOSED"
+
+
+def test_a_probe_that_was_due_before_the_window_opened_is_not_sent_when_it_closes_again() -> None:
+    """3.8.6.1 (SHLD-29): the new closing waits a retransmission timeout of its own."""
+    one = opened(0)
+    one.connection.write(bytes(30), 0)
+    one.out()
+    one.now = one.connection.next_deadline()
+    one.connection.handle_timers(one.now)
+    hear(one, ACK, window=10)
+    hear(one, ACK, window=0)
+    assert one.sends() == []
+
+
+def test_a_retransmission_into_a_window_that_the_data_fills_takes_no_fin_along() -> None:
+    """3.4: the FIN counts in the window."""
+    one = opened(10)
+    one.connection.write(b"hello", 0)
+    one.out()
+    one.connection.write(b"world", 0)
+    one.connection.shutdown_send(0)
+    assert one.sends() == ["PSH,ACK seq=106 ack=301 len=5"]
+    assert one.at(one.connection.next_deadline()) == ["PSH,ACK seq=101 ack=301 len=10"]
+
+
 def test_acks_of_probes_are_no_duplicate_acks() -> None:
     """RFC 5681 2: they report no loss."""
     one = established()

@@ -414,6 +414,19 @@ def test_duplicates_from_before_the_window_closed_do_not_count_after_it_opens() 
     assert not one.connection.sender.recovering
 
 
+def test_duplicates_while_all_goes_again_anyway_bring_no_fast_retransmit() -> None:
+    """RFC 5681 3.2: what is missing is on its way."""
+    one = established()
+    one.connection.write(bytes(6 * MSS), 0)
+    one.out()
+    say(one, ACK, window=0)
+    one.connection.sender.congestion.cwnd = 2 * MSS
+    assert len(say(one, ACK)) == 2
+    for _ in range(4):
+        assert say(one, ACK) == []
+    assert not one.connection.sender.recovering
+
+
 def test_after_a_long_closed_window_the_user_timeout_counts_from_its_opening() -> None:
     """3.8.6.1, 3.9.1.1: what was in flight when the window closed is sent anew, and may take its time anew."""
     one = established()

@@ -274,10 +274,11 @@ def test_the_ack_of_a_fin_may_wait_where_it_is_configured_so() -> None:
 # --- limits
 
 
-def test_out_of_order_pieces_are_bounded_in_number() -> None:
+@pytest.mark.parametrize("order", [range(6), range(5, -1, -1)], ids=["forwards", "backwards"])
+def test_out_of_order_pieces_are_bounded_in_number(order: range) -> None:
     """RFC 9293 SHLD-31 says "held"; a bound keeps a hostile peer from filling memory with pieces."""
     one = established(PLAIN.replace(reassembly_segments=4))
-    for number in range(6):
+    for number in order:
         assert say(one, ACK, IRS + 11 + 10 * number, payload=b"x") == ["ACK seq=101 ack=301"]
     assert watch(one).drops == [DropReason.REASSEMBLY_FULL] * 2
     reassembly = one.connection.receiver.reassembly

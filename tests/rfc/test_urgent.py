@@ -261,6 +261,16 @@ def test_urgent_data_remains_from_the_pointers_arrival_until_it_is_read() -> Non
         assert not one.connection.urgent_remains
 
 
+def test_who_receives_no_more_has_no_urgent_data_either() -> None:
+    """3.8.5: nothing remains to be read."""
+    one = established()
+    tell(one, IRS + 1, b"a!", 2)
+    tell(one, IRS + 3, b"", 9)
+    one.connection.shutdown_receive(0)
+    assert not one.connection.urgent_remains
+    assert not one.connection.has_urgent
+
+
 def test_with_a_closed_window_the_pointer_still_counts() -> None:
     """3.8.6 (MUST-66)."""
     one = full()

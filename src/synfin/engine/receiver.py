@@ -129,6 +129,8 @@ class Receiver:
         self._chunks = None
         self.size = 0
         self.mark = -1
+        self.urgent_pending = False
+        self.urgent_byte = b""
 
     def counted(self) -> int:
         """The bytes that wait, counted anew; for invariants."""

@@ -26,10 +26,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "trace": ("wire", "engine", "words"),
     "aio": ("control", "sockets", "stack", "device", "wire", "engine"),
     "sim": ("aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
-    "scenarios": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
+    "channels": ("sockets", "engine.errors", "words"),
+    "capture": ("trace", "wire", "engine", "words"),
+    "watch": ("capture", "control", "sockets", "stack", "wire", "engine", "words"),
+    "packetdrill": ("capture", "sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
+    "scenarios": ("channels", "sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "testing": ("sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
+    "lab": ("scenarios", "channels", "sim", "aio", "trace", "sockets", "stack", "device", "wire", "engine", "words"),
     "cli": (
-        "scenarios", "sim", "aio", "control", "host", "trace", "sockets", "stack", "device", "wire", "engine", "words",
+        "lab", "packetdrill", "watch", "capture", "channels", "scenarios", "sim", "aio", "control", "host", "trace",
+        "sockets", "stack", "device", "wire", "engine", "words",
     ),
 }
 
@@ -42,7 +48,7 @@ FORBIDDEN_IN_PURE = (
 
 # The core needs nothing installed; what is used where it happens to be is imported inside a function.
 OPTIONAL = {"wire": ("numpy",)}
-NEEDS_EXTRAS = ("cli", "testing", "host")
+NEEDS_EXTRAS = ("cli", "testing", "host", "watch")
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 LONGEST_MODULE = 500

@@ -1,0 +1,1 @@
+"""Messages over TCP: framing, the life of a connection, exchange, direction and liveness."""

@@ -1,0 +1,1 @@
+"""Experiments on the simulated network: a table and a plot each."""

@@ -1,0 +1,1 @@
+"""packetdrill scripts: read, played against a stack in virtual time, judged and recorded."""

@@ -79,7 +79,7 @@ def test_nothing_is_left_behind() -> None:
     assert net.a.next_deadline() == net.b.next_deadline() == NEVER
     assert net.a._schedule.earliest() == net.b._waits.earliest() == NEVER
     assert len(net.a._schedule) == len(net.b._schedule) == 0
-    assert net.b._listeners == {}
+    assert net.b._listening._listeners == {}
 
 
 def test_a_connection_is_refused_by_a_reset() -> None:

@@ -27,8 +27,48 @@ def rows(stack: Stack, now: int) -> list[Row]:
     for entry in stack.sockets():
         found.append(_row(entry, now))
         if isinstance(entry, Listener):
-            found += [_half_open(entry, key) for key, _ in entry.requests()]
+            found += [_half_open(*each) for each in entry.half_open_entries(now)]
     return found
+
+
+def listeners(stack: Stack, now: int) -> Row:
+    """What tells a SYN flood from a busy server: each listener's queues, counts and half-open entries; the sockets in each
+    state, by RFC 9293's names; the counts of the whole stack, closed listeners among them."""
+    found = []
+    states: dict[str, int] = {}
+    for entry in stack.sockets():
+        states[str(entry.state)] = states.get(str(entry.state), 0) + 1
+        if isinstance(entry, Listener):
+            found.append(_listener(entry, now))
+    half_open = sum(each["half_open"] for each in found)
+    if half_open:
+        name = str(State.SYN_RECEIVED)
+        states[name] = states.get(name, 0) + half_open
+    return {"at": now, "listeners": found, "states": states, "totals": stack.listener_counts().as_dict()}
+
+
+def _listener(listener: Listener, now: int) -> Row:
+    names: dict[bytes, str] = {}  # the local addresses are few
+
+    def local(key: bytes) -> str:
+        packed = local_of(key)
+        name = names.get(packed)
+        if name is None:
+            name = names[packed] = text(packed)
+        return name
+
+    return {
+        "local": [text(local_of(listener.key)), local_port_of(listener.key)],
+        "half_open": listener.half_open,
+        "half_open_limit": listener.backlog,
+        "accept_queue": listener.readable(),
+        "accept_limit": listener.accept_limit,
+        "counts": listener.counts.as_dict(),
+        "entries": [
+            [text(remote_of(key)), remote_port_of(key), age, syn_acks, local(key), local_port_of(key)]
+            for key, age, syn_acks in listener.half_open_entries(now)
+        ],
+    }
 
 
 def _ends(key: bytes) -> Row:
@@ -51,8 +91,10 @@ def _row(entry: Entry, now: int) -> Row:
     return row
 
 
-def _half_open(listener: Listener, key: bytes) -> Row:
-    return {"state": str(State.SYN_RECEIVED), "receive_queue": 0, "send_queue": 0, **_ends(key)}
+def _half_open(key: bytes, age: int, syn_acks: int) -> Row:
+    return {
+        "state": str(State.SYN_RECEIVED), "receive_queue": 0, "send_queue": 0, **_ends(key), "age": age, "syn_acks": syn_acks
+    }  # fmt: skip
 
 
 def _timer(connection: Connection, now: int) -> list[Any] | None:

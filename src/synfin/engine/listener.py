@@ -16,6 +16,7 @@ from typing import Final
 
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.connection import Connection
+from synfin.engine.counts import ListenerCounts
 from synfin.engine.entry import Entry
 from synfin.engine.errors import DropReason, UsageError
 from synfin.engine.handshake import MAX_WINDOW, Agreement, receive_mss
@@ -104,7 +105,7 @@ class Listener(Entry):
 
     __slots__ = (
         "_accept_queue", "_deadline", "_isn", "_levels", "_ts_offset", "abandoned", "accept_limit", "backlog", "config",
-        "half_open", "mtu", "replies",
+        "counts", "half_open", "mtu", "replies",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +117,7 @@ class Listener(Entry):
         self.backlog: int = backlog
         self.accept_limit: int = accept_limit
         self.mtu: int = mtu
+        self.counts: ListenerCounts = ListenerCounts()
         self.half_open: int = 0  # records kept
         self.replies: list[tuple[bytes, Outgoing]] = []
         self.abandoned: list[Connection] = []  # reset by `close`: the stack has their RSTs to send
@@ -163,6 +165,14 @@ class Listener(Entry):
         for repeats, level in enumerate(self._levels):
             for key in level:
                 yield key, repeats
+
+    def half_open_entries(self, now: int) -> Iterator[tuple[bytes, int, int]]:
+        """The half-open records: key, age in ns, SYN,ACKs sent, the first included."""
+        before = 0
+        for repeats, level in enumerate(self._levels):
+            before += self._interval(repeats)
+            for key, data in level.items():
+                yield key, max(now - (DUE.unpack_from(data, DUE_AT)[0] - before), 0), repeats + 1
 
     # --- segments in
 

@@ -294,7 +294,7 @@ def check(target: Target) -> None:
         else:
             assert entry.scheduled <= entry.next_deadline(), "nobody would come in time"
     assert stack._waits.count == waiting
-    assert target.listener.half_open == sum(1 for _ in target.listener.requests())
+    assert target.listener.half_open == sum(1 for _ in target.listener.half_open_entries(target.now))
     assert stack.next_deadline() >= target.now, "nothing is left to send"
 
 

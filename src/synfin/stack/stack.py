@@ -18,6 +18,7 @@ from synfin.device.base import Device
 from synfin.engine import closed, path
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
+from synfin.engine.cookies import Cookies
 from synfin.engine.counts import ListenerCounts
 from synfin.engine.entry import Entry
 from synfin.engine.errors import DropReason
@@ -38,7 +39,7 @@ from synfin.stack.addresses import (
 )  # fmt: skip
 from synfin.stack.counters import Counters, Tally
 from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress
-from synfin.stack.internet import Internet
+from synfin.stack.internet import Internet, PathReport
 from synfin.stack.listening import Listening, limits
 from synfin.stack.ports import EPHEMERAL, Binding, Ports, Random, overlap
 from synfin.stack.routes import Paths, choose
@@ -83,6 +84,7 @@ class Stack:
         self._own: frozenset[bytes] = frozenset(addresses)
         self._secret: bytes = secret
         self._isn: Callable[[bytes, int], int] = isn or partial(initial_sequence_number, secret)
+        self._cookies: Cookies = Cookies(secret)
         self._wake: Callable[[], None] | None = wake
         self._tally: Tally = Tally(self.counters, observer)
         self._table: dict[bytes, Entry] = {}
@@ -142,12 +144,19 @@ class Stack:
             self.receive_packet(found, now, verify=verify)
         elif found is not None:
             connection = self._table.get(found.key)
+            if connection is None and self._half_open_error(found, now):
+                return
             if not isinstance(connection, Connection) or not connection.path_error(*found[1:], now):
                 self._tally.dropped(now, found.key, DropReason.ICMP_UNPROVEN, None)
                 return
             if found.kind is path.PathError.TOO_BIG:
                 self.paths.learn(remote_of(found.key), connection.mtu, now)
             self._touch(connection)
+
+    def _half_open_error(self, report: PathReport, now: int) -> bool:
+        """Whether an ICMP error speaks of a half-open entry and is believed."""
+        listener = self._listening.at(report.key)
+        return listener is not None and listener.path_error(report.key, report.kind, report.seq, now)
 
     def _receive_elsewhere(self, key: bytes, segment: Segment, now: int) -> None:
         """No connection has this key: perhaps a listener has."""
@@ -379,7 +388,7 @@ class Stack:
         return self._listening.counts()
 
     def sockets(self) -> Iterator[Entry]:
-        """Every listener, connection and TIME-WAIT entry, oldest first; half-open ones are in Listener.requests."""
+        """Every listener, connection and TIME-WAIT entry, oldest first; half-open ones are in Listener.half_open_entries."""
         yield from list(self._table.values())
 
     # --- opening
@@ -431,7 +440,7 @@ class Stack:
         accept_limit, records = limits(backlog)
         listener = Listener(
             key, config, backlog=config.syn_backlog or records, accept_limit=accept_limit, mtu=self.device.mtu,
-            isn=self._isn, ts_offset=self._timestamp_offset, observer=self._tally,
+            isn=self._isn, ts_offset=self._timestamp_offset, cookies=self._cookies, observer=self._tally,
         )  # fmt: skip
         self._table[key] = listener
         self._listening.add(listener, held)

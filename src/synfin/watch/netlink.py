@@ -32,13 +32,12 @@ INET_DIAG_SKMEMINFO: Final = 7
 INET_DIAG_SKV6ONLY: Final = 11
 DROPS_AT: Final = 8 * 4  # SK_MEMINFO_DROPS, the ninth number of the attribute
 
-# The kernel's numbers of the states (linux/tcp_states.h); 12 is a request that no connection has been made of.
+# The kernel's numbers of the states (net/tcp_states.h). A request that no connection has been made of yet is listed as 3.
 STATES: Final = {
     1: State.ESTABLISHED, 2: State.SYN_SENT, 3: State.SYN_RECEIVED, 4: State.FIN_WAIT_1, 5: State.FIN_WAIT_2,
     6: State.TIME_WAIT, 7: State.CLOSED, 8: State.CLOSE_WAIT, 9: State.LAST_ACK, 10: State.LISTEN, 11: State.CLOSING,
-    12: State.SYN_RECEIVED,
 }  # fmt: skip
-NUMBERS: Final = {state: number for number, state in STATES.items() if number != 12}
+NUMBERS: Final = {state: number for number, state in STATES.items()}
 ALL: Final = tuple(NUMBERS)
 
 LISTEN: Final = 10

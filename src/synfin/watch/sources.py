@@ -1,0 +1,105 @@
+"""What `synfin watch` looks at: the kernel of this network namespace, and every synfin of this user that runs.
+
+Owns which sources there are at a moment, and what is remembered of each from one sample to the next. Shows nothing.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Final, Self
+
+from synfin.control.client import Gone, find, running
+from synfin.control.places import Place
+from synfin.engine.errors import UsageError
+from synfin.watch.kernel import KernelSource
+from synfin.watch.observed import Observed
+from synfin.watch.rates import Changes
+from synfin.watch.running import RunningSource
+from synfin.watch.verdict import Watcher
+
+KERNEL: Final = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """What the command line chooses; nothing chosen: the kernel and all that run."""
+
+    kernel: bool = False
+    name: str | None = None
+    pid: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether synfins are looked at."""
+        return not self.kernel or self.named
+
+    @property
+    def named(self) -> bool:
+        """Whether one was asked for."""
+        return self.name is not None or self.pid is not None
+
+
+class _Memory:
+    """What is kept of one source."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.watcher = Watcher()
+
+
+class Sources:
+    """`observe` them as often as wanted. Raises UsageError when what was asked for does not run, OSError for the kernel."""
+
+    def __init__(self, which: Which) -> None:
+        self._which = which
+        if which.named:
+            find(os.environ, name=which.name, pid=which.pid)
+        self._kernel = KernelSource() if which.kernel or not which.named else None
+        self._memories: dict[Place | None, _Memory] = {}
+
+    def observe(self) -> list[Observed]:
+        """All sources as they are now, the kernel first. Raises UsageError when none is left."""
+        seen = []
+        kept: dict[Place | None, _Memory] = {}
+        if self._kernel is not None:
+            memory = kept[None] = self._memories.get(None) or _Memory()
+            seen.append(_of_kernel(self._kernel, memory))
+        if self._which.running:
+            for place, _ in running(os.environ, name=self._which.name, pid=self._which.pid):
+                memory = self._memories.get(place) or _Memory()
+                try:
+                    found = _of_running(place, memory)
+                except Gone:
+                    continue
+                kept[place] = memory
+                seen.append(found)
+        self._memories = kept
+        if not seen:
+            raise UsageError("what was watched has ended")
+        return seen
+
+    def close(self) -> None:
+        """Give back what is open; repeating it does nothing."""
+        if self._kernel is not None:
+            self._kernel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _of_kernel(source: KernelSource, memory: _Memory) -> Observed:
+    sample = source.sample(time.monotonic_ns())
+    return Observed(
+        name=KERNEL, pid=None, change=memory.changes.add(sample), findings=tuple(memory.watcher.add(sample)),
+        piles=tuple(source.piles()), hidden=source.hidden,
+    )  # fmt: skip
+
+
+def _of_running(place: Place, memory: _Memory) -> Observed:
+    sample = RunningSource(place).sample(time.monotonic_ns())
+    return Observed(
+        name=place.name, pid=place.pid, change=memory.changes.add(sample), findings=tuple(memory.watcher.add(sample))
+    )

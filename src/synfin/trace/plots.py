@@ -134,9 +134,15 @@ def _numbers(plot: Plot) -> tuple[list[float], list[float]]:
     return xs, ys
 
 
+def _legend_columns(plot: Plot) -> int:
+    """Two names beside each other where the longest, in either language, has room for that."""
+    longest = max((svg.text_width(name, 12) for series in plot.series for name in series.name), default=0.0)
+    return 2 if longest + 60 < (WIDTH - LEFT - RIGHT) / 2 else 1
+
+
 def plot_height(plot: Plot) -> float:
     """How many pixels high the picture of `plot` is."""
-    return HEAD + HEIGHT + FOOT + LEGEND * (-(-len(plot.series) // 2)) + 6
+    return HEAD + HEIGHT + FOOT + LEGEND * (-(-len(plot.series) // _legend_columns(plot))) + 6
 
 
 def plot_elements(plot: Plot, lang: str) -> list[str]:
@@ -165,7 +171,7 @@ def plot_elements(plot: Plot, lang: str) -> list[str]:
     )
     for index, series in enumerate(plot.series):
         body += _line(series, across, up, index)
-        body += _legend(series, index, lang)
+        body += _legend(series, index, _legend_columns(plot), lang)
     return body
 
 
@@ -197,9 +203,9 @@ def _pieces(points: Iterable[Point]) -> list[list[tuple[float, float]]]:
     return [piece for piece in pieces if piece]
 
 
-def _legend(series: Series, index: int, lang: str) -> list[str]:
-    x = LEFT + (index % 2) * (WIDTH - LEFT - RIGHT) / 2
-    y = HEAD + HEIGHT + FOOT + LEGEND * (index // 2) + 8
+def _legend(series: Series, index: int, columns: int, lang: str) -> list[str]:
+    x = LEFT + (index % columns) * (WIDTH - LEFT - RIGHT) / columns
+    y = HEAD + HEIGHT + FOOT + LEGEND * (index // columns) + 8
     color, dash = COLORS[index % len(COLORS)], DASHES[index % len(DASHES)]
     return [
         svg.line(x, y - 4, x + 26, y - 4, stroke=color, stroke_width=2.4, stroke_dasharray=dash),

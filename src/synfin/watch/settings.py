@@ -14,6 +14,7 @@ class Settings:
 
     # The window
     window: int = 10 * SECOND  # ns kept: long enough to see a second and a third SYN,ACK go unanswered (1 s, 3 s, 7 s)
+    intervals: int = 100  # between samples, at most, however close they are
     spans: tuple[int, ...] = (1, 2, 4, 8)  # intervals judged by themselves, so that a flood's first second is not diluted
 
     # Level from score

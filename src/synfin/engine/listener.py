@@ -287,7 +287,7 @@ class Listener(Entry):
         connection.receive(seg, now)
         if connection.state is State.SYN_RECEIVED:  # it did not like the segment, and has said so: the record stays
             return None
-        self._queue.remove(key, record)
+        self._queue.remove(record)
         self._done(connection)
         return connection
 
@@ -374,7 +374,7 @@ class Listener(Entry):
         if record is None:
             self._tell(key, State.LISTEN, Trigger.SYN, now)
         else:
-            self._queue.remove(key, record)
+            self._queue.remove(record)
         self.counts.cookies_accepted += 1
         connection = self._from_cookie(key, iss, syn, seg, now)
         self._done(connection)
@@ -420,7 +420,7 @@ class Listener(Entry):
         self._deadline = self._queue.deadline()
 
     def _timeout(self, key: bytes, record: HalfOpen, now: int) -> None:
-        if not self._queue.advance(key, record, now):
+        if not self._queue.advance(record, now):
             self.counts.expired += 1
             self._tell(key, State.SYN_RECEIVED, Trigger.GIVE_UP, now)
             return
@@ -471,7 +471,7 @@ class Listener(Entry):
         return len(self._accept_queue) > self.accept_limit
 
     def _remove(self, key: bytes, record: HalfOpen, trigger: Trigger, now: int) -> None:
-        self._queue.remove(key, record)
+        self._queue.remove(record)
         self._tell(key, State.SYN_RECEIVED, trigger, now)
 
     def _tell(self, key: bytes, old: State, trigger: Trigger, now: int) -> None:

@@ -105,14 +105,18 @@ class Line:
         self.waiting += 1
         return (self.base + len(self.keys) - 1) & MASK
 
-    def remove(self, place: int) -> None:
-        """The key at `place` leaves."""
-        self.keys[(place - self.base) & MASK] = None
+    def remove(self, place: int) -> bytes:
+        """The key at `place` leaves; returns it."""
+        index = (place - self.base) & MASK
+        key = self.keys[index]
+        assert key is not None, "it is there until it leaves"
+        self.keys[index] = None
         self.waiting -= 1
         if not self.waiting:
             self.base = (self.base + len(self.keys)) & MASK
             self.keys.clear()
             self.head = 0
+        return key
 
     def first(self) -> bytes | None:
         """The key that has waited longest."""
@@ -198,16 +202,16 @@ class SynQueue:
         """Keep what has changed in `record`; its level is changed by `advance` only."""
         self._table[self._short(key)] = record.pack()
 
-    def remove(self, key: bytes, record: HalfOpen) -> None:
+    def remove(self, record: HalfOpen) -> None:
         """`record` is no longer wanted."""
-        del self._table[self._short(key)]
-        self._leave(record)
+        del self._table[self._leave(record)]
 
-    def _leave(self, record: HalfOpen) -> None:
+    def _leave(self, record: HalfOpen) -> bytes:
         line = self._lines[record.level]
-        line.remove(record.place)
+        short = line.remove(record.place)
         if len(line.keys) - line.head > 64 + 2 * line.waiting:
             self._tighten(line)
+        return short
 
     def _tighten(self, line: Line) -> None:
         """Close the holes in `line`."""
@@ -244,17 +248,16 @@ class SynQueue:
                 return self._front(line)
         return None
 
-    def advance(self, key: bytes, record: HalfOpen, now: int) -> bool:
+    def advance(self, record: HalfOpen, now: int) -> bool:
         """The timer of `record` has come: it waits for the next. Returns False for one whose last it was: it is removed."""
         last = len(self._waits) - 1
         level = record.level + 1
         while level <= last and record.since + self._waits[level] <= now:
             level += 1
         if level > last:
-            self.remove(key, record)
+            self.remove(record)
             return False
-        self._leave(record)
-        short = self._short(key)
+        short = self._leave(record)  # the same object: a second would cost as much as the first
         record.level, record.answers = level, 0
         record.place = self._lines[level].append(short)
         self._table[short] = record.pack()

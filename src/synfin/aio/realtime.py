@@ -12,7 +12,7 @@ import random
 import socket
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 from synfin.aio.selector import Ready, VirtualSelector
@@ -25,6 +25,7 @@ from synfin.sockets import names
 from synfin.sockets.descriptors import FIRST, Descriptors
 from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host, speaking
+from synfin.sockets.standin import stand_in
 from synfin.stack.stack import Stack
 
 T = TypeVar("T")
@@ -103,10 +104,11 @@ class RealHost(Host):
                 if packet is None:
                     break
                 stack.receive_packet(packet, now, verify=not device.verified, gso_size=device.gso_size)
-                if device.gso_size:
-                    merged += 1
-                    if not merged % SUPER_BATCH:  # so that the sender goes on while we read
-                        stack.transmit(now)
+                if not device.gso_size:
+                    continue
+                merged += 1
+                if not merged % SUPER_BATCH:  # so that the sender goes on while we read
+                    stack.transmit(now)
         except OSError as error:
             self._lost(error)
         stack.transmit(now)
@@ -201,36 +203,21 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
         return int(await super()._sock_sendfile_native(sock, file, offset, count))  # type: ignore[misc]
 
 
-class StandInMeta(type):
-    """Makes `socket.socket(...)` give a socket of the host that speaks, and isinstance hold for it and for the kernel's."""
-
-    def __call__(
-        cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
-    ) -> Any:
-        if cls.__bases__ != (REAL,):  # somebody's subclass of the stand-in
-            return super().__call__(family, type, proto, fileno, **more)
-        ours = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
-        if speaking() is None or not ours:
-            return REAL(family, type, proto, fileno)
-        return Socket(family, type, proto, fileno)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, REAL) if cls.__bases__ == (REAL,) else super().__instancecheck__(instance)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, REAL) if cls.__bases__ == (REAL,) else super().__subclasscheck__(subclass)
+def _socket(family: int, type: int, proto: int, fileno: int | None) -> Any:
+    """What socket.socket(...) is while `run` runs. Other threads, and contexts in which no host speaks, get the kernel's."""
+    ours = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
+    if speaking() is None or not ours:
+        return REAL(family, type, proto, fileno)
+    return Socket(family, type, proto, fileno)
 
 
-class StandIn(REAL, metaclass=StandInMeta):  # type: ignore[misc, valid-type]
-    """What `socket.socket` is while `run` runs. Other threads, and contexts in which no host speaks, get the kernel's."""
-
-    __slots__ = ()
+STAND_IN: Final[Any] = stand_in(_socket)
 
 
 @contextmanager
 def _standing_in() -> Iterator[None]:
     before = socket.socket
-    socket.socket = StandIn  # type: ignore[misc]
+    socket.socket = STAND_IN  # type: ignore[misc]
     try:
         yield
     finally:
@@ -263,24 +250,25 @@ def run(
         context = contextvars.copy_context()
         context.run(loop.descriptors.use)
         context.run(hosts[0].__enter__)
-        served: list[RealHost] = []
         try:
-            for host in hosts:
-                host.serve(loop)
-                served.append(host)
+            served = _serve(loop, hosts)
         except BaseException:
             main.close()
-            for host in served:
-                host.leave()
             raise
-        try:
-            return runner.run(main, context=context)
-        finally:
+        with served:
             try:
-                runner.run(_end(loop, hosts, linger))
+                return runner.run(main, context=context)
             finally:
-                for host in hosts:
-                    host.leave()
+                runner.run(_end(loop, hosts, linger))
+
+
+def _serve(loop: RealTimeLoop, hosts: Sequence[RealHost]) -> ExitStack:
+    """Let `loop` drive all of `hosts`, or none when one raises; closing what is returned undoes it."""
+    with ExitStack() as served:
+        for host in hosts:
+            host.serve(loop)
+            served.callback(host.leave)
+        return served.pop_all()
 
 
 @contextmanager

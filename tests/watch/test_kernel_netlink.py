@@ -25,8 +25,9 @@ def message(kind: int, body: bytes, *, sequence: int = 1, flags: int = 2) -> byt
 
 
 def listed(
-    state: int, local: bytes, remote: bytes, *, family: int = socket.AF_INET, more: bytes = b"", queues: tuple[int, int] = (0, 0)
-) -> bytes:
+    state: int, local: bytes, remote: bytes, *, family: int = socket.AF_INET, more: bytes = b"",
+    queues: tuple[int, int] = (0, 0),
+) -> bytes:  # fmt: skip
     numbers = struct.pack("=BBBB", family, state, 1, 3) + struct.pack("!HH", 80, 50_000)
     ends = local.ljust(16, b"\0") + remote.ljust(16, b"\0") + struct.pack("=III", 4, 0xFFFF_FFFF, 0xFFFF_FFFF)
     return numbers + ends + struct.pack("=IIIII", 700, *queues, 1000, 4321) + more
@@ -45,7 +46,8 @@ def read(data: bytes) -> list[SocketRow]:
 
 def test_a_request_is_inet_diag_req_v2_with_a_bit_for_each_state() -> None:
     made = request(socket.AF_INET6, (State.LISTEN, State.SYN_RECEIVED), memory=True, sequence=7)
-    assert made == struct.pack("=IHHII", 72, 20, 0x301, 7, 0) + struct.pack("=BBBBI", 10, 6, 0x40, 0, 1 << 10 | 1 << 3) + bytes(48)
+    wanted = struct.pack("=BBBBI", 10, 6, 0x40, 0, 1 << 10 | 1 << 3)
+    assert made == struct.pack("=IHHII", 72, 20, 0x301, 7, 0) + wanted + bytes(48)
 
 
 def test_a_request_for_all_asks_for_the_eleven_states() -> None:

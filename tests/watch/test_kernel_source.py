@@ -136,9 +136,12 @@ sys.stdin.read()
 
 @pytest.mark.needs("netns")
 def test_a_slow_server_shows_a_full_accept_queue_and_no_half_open_entry() -> None:
-    with wired() as where, program(where.command(sys.executable, "-c", SLOW)) as process:
-        with KernelSource(process.pid) as source:
-            sample = source.sample(SECOND)
+    with (
+        wired() as where,
+        program(where.command(sys.executable, "-c", SLOW)) as process,
+        KernelSource(process.pid) as source,
+    ):
+        sample = source.sample(SECOND)
     (listener,) = sample.listeners
     assert (listener.half_open, listener.accept_queue, listener.accept_limit) == (0, 3, 2)
     assert sample.totals.accept_queue_drops is not None
@@ -191,8 +194,8 @@ def test_this_thread_stays_where_it_is_when_another_namespace_is_looked_into() -
 
 
 def row(
-    state: int, local: bytes, local_port: int, remote: bytes = bytes(4), remote_port: int = 0, *, v6: bool = False, inode: int = 0,
-    queue: int = 0, limit: int = 0, drops: int | None = None, retransmissions: int = 0, expires: int = 0,
+    state: int, local: bytes, local_port: int, remote: bytes = bytes(4), remote_port: int = 0, *, v6: bool = False,
+    inode: int = 0, queue: int = 0, limit: int = 0, drops: int | None = None, retransmissions: int = 0, expires: int = 0,
 ) -> SocketRow:  # fmt: skip
     timer = 1 if expires else 0
     return SocketRow(

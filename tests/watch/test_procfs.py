@@ -9,8 +9,8 @@ from synfin.watch.procfs import Limits
 from synfin.watch.sample import NOTHING, Counts
 
 NETSTAT = """\
-TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows ListenDrops TCPReqQFullDoCookies TCPReqQFullDrop TCPSynRetrans
-TcpExt: 1985 40 3 5 12 1985 6 77
+TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows ListenDrops TCPReqQFullDrop TCPSynRetrans
+TcpExt: 1985 40 3 5 12 6 77
 IpExt: InNoRoutes InOctets
 IpExt: 0 123456789012
 """

@@ -1,7 +1,7 @@
 """Reads capture files as a stream of records: pcap (microseconds and nanoseconds) and pcapng, in either byte order.
 
 Owns the two formats (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng). One record is in memory at a time. A file that
-ends inside a record gives what is whole and then a warning that says where. Knows no protocol.
+ends inside a record gives what is whole and says where the rest is missing. Knows no protocol.
 """
 
 from collections.abc import Iterator
@@ -54,8 +54,8 @@ class _Ended(Exception):
 class Capture:
     """The records of `file`, an open binary file; iterate once.
 
-    `warning` is set when the file ended inside a record: the records before it have been given. Raises CaptureError, at once
-    or while iterating, and OSError.
+    `cut_at` is the offset of a packet or block that the file ends inside of; the records before it have been given. Raises
+    CaptureError, at once or while iterating, and OSError.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -64,7 +64,7 @@ class Capture:
         self._at = 0
         self._base = 0  # offset in the file of the first byte of _data
         self._order = "<"
-        self.warning = ""
+        self.cut_at: int | None = None
         self._begin = self._start()
 
     @property
@@ -77,8 +77,7 @@ class Capture:
         try:
             yield from self._pcapng() if blocks else self._pcap(*PCAP_MAGICS[self._begin])
         except _Ended:
-            begin, what = (self._mark, "block") if blocks else (self.offset, "packet")
-            self.warning = f"the file ends inside a {what} that begins at byte {begin}; what comes before it was read"
+            self.cut_at = self._mark if blocks else self.offset
 
     def _start(self) -> bytes:
         """The first four bytes, not taken. Raises CaptureError for what is no capture."""

@@ -25,25 +25,25 @@ def samples(records: Iterable[Record], window: int, tally: Tally) -> Iterator[Sa
     """
     handshakes = Handshakes()
     first: int | None = None
-    now = due = 0
+    now = due = told = 0
     for record in records:
         header = tcp_header(record, tally)
         if record.time is not None:
             if first is None:
                 first = now = record.time
-                due = first + window
+                told, due = first, first + window
                 yield _sample(handshakes, first, first)
             now = max(now, record.time)
         elif first is None:
             first, due = 0, window
             yield _sample(handshakes, 0, 0)
-        for at in _ends(due, now, window):
-            yield _sample(handshakes, at, first)
-            due = at + window
+        for told in _ends(due, now, window):
+            yield _sample(handshakes, told, first)
+            due = told + window
         if header is not None:
             handshakes.add(header, _milliseconds(now, first))
-    if first is not None and now > due - window:
-        yield _sample(handshakes, now, first)
+    if first is not None:
+        yield _sample(handshakes, max(now, told + 1), first)
 
 
 def _ends(due: int, now: int, window: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from synfin.watch.sample import ListenerSample
 from synfin.watch.settings import Settings
 from synfin.watch.window import SECOND, Interval
 
+FULL: Final = 0.9  # of the SYN queue
 GONE: Final = ("CLOSED", "LISTEN", "SYN-RECEIVED", "SYN-SENT")
 
 
@@ -61,9 +62,13 @@ def handshakes(
 ) -> Evidence:
     """Handshakes that had at least one interval to complete and did not, over several spans; the one that says most.
 
-    The newest interval's handshakes are not asked for; its completions are all credited to the older ones.
+    The newest interval's handshakes are not asked for; its completions are all credited to the older ones. A flood that has
+    ended says nothing any more: of the two intervals asked for last, too, many have to have failed.
     """
     best = Evidence(code, 0, 0, 0.0, 0.0)
+    last = sum(begun[-3:-1])
+    if last - sum(completed[-3:]) < settings.suspected * last:
+        return best
     for span in settings.spans:
         if span >= len(begun):
             break
@@ -114,21 +119,47 @@ def by_waiting(intervals: Sequence[Interval], pressure: float, settings: Setting
     return best
 
 
-def by_age(listener: ListenerSample, pressure: float, settings: Settings, *, single: bool = False) -> Evidence | None:
-    """Entries that several SYN,ACKs have not completed. `single`: of one table alone, a lower age will do."""
+def by_age(
+    listener: ListenerSample, pressure: float, settings: Settings, intervals: Sequence[Interval] | None = None
+) -> Evidence | None:
+    """Entries that several SYN,ACKs have not completed; None where the source tells neither ages nor SYN,ACKs.
+
+    Without `intervals`, of one table alone, a lower age will do. With them, entries that only wait for their end after a
+    flood count half.
+    """
+    single = intervals is None
     age, repeats = (settings.aged, settings.aged_syn_acks) if single else (settings.old, settings.old_syn_acks)
-    known = old = 0
+    known = old = waiting = 0
     for entry in listener.entries:
         if entry.age is not None:
             known += 1
             old += entry.age >= age
+            waiting += entry.age >= SECOND
         elif entry.syn_acks is not None:
             known += 1
             old += entry.syn_acks >= repeats
+            waiting += entry.syn_acks > 1
     if not known:
         return None
     volume = max(pressure, min(old / settings.table_entries, 1.0))
+    if intervals is not None and waiting - old < settings.still and not pressing(listener, intervals, settings):
+        volume /= 2
     return Evidence("old", old, known, lower_bound(old, known, settings.confidence), volume, age / SECOND)
+
+
+def pressing(listener: ListenerSample, intervals: Sequence[Interval], settings: Settings) -> bool:
+    """Whether SYNs still come that find no room, as far as can be told: turned away, or answered by cookies in vain."""
+    newest = intervals[-2:]
+    seconds = max(sum(each.seconds for each in newest), 1.0)
+    if sum(each.queue_drops or 0 for each in newest) >= settings.unfinished_rate * seconds:
+        return True
+    sent = sum(each.by_cookie or 0 for each in newest)
+    unanswered = sent - sum(each.completed_by_cookie or 0 for each in newest)
+    if unanswered >= settings.suspected * sent > 0:
+        return True
+    blind = any(each.queue_drops is None or each.by_cookie is None for each in newest)
+    limit = listener.half_open_limit
+    return blind and limit is not None and listener.half_open >= FULL * limit
 
 
 def alone(listener: ListenerSample, states: Mapping[str, int], pressure: float, settings: Settings) -> Evidence:
@@ -136,7 +167,7 @@ def alone(listener: ListenerSample, states: Mapping[str, int], pressure: float, 
 
     Where all entries are young, their number against the connections' counts half: a flood may just have begun.
     """
-    aged = by_age(listener, pressure, settings, single=True)
+    aged = by_age(listener, pressure, settings)
     half = max(listener.half_open, len(listener.entries))
     total = half + sum(number for state, number in states.items() if state not in GONE)
     volume = max(min(half / settings.table_entries, 1.0), pressure)

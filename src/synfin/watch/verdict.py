@@ -25,7 +25,6 @@ from synfin.watch.window import Name, Track, grown, interval, reduced
 __all__ = ["Finding", "Kind", "Level", "Reason", "Settings", "Watcher", "judge", "worst"]
 
 DEFAULTS: Final = Settings()
-FULL: Final = 0.9  # of the SYN queue: such a listener is where the namespace's cookies come from
 NOWHERE: Final = ListenerSample(address=bytes(4), port=0, half_open=0)  # stands for the namespace
 
 
@@ -130,7 +129,7 @@ class Watcher:
         found = [
             evidence.by_counts(intervals, pressure, settings),
             evidence.by_cookies(intervals, settings),
-            evidence.by_age(listener, pressure, settings),
+            evidence.by_age(listener, pressure, settings, intervals),
         ]
         healthy = newest.taken is not None and (newest.completed or 0) >= settings.healthy * newest.taken > 0
         if not healthy:
@@ -208,7 +207,7 @@ def whose(sample: Sample, before: Sample | None) -> Name | None:
         for moment in (sample, before)
         if moment is not None
         for each in moment.listeners
-        if each.half_open_limit and each.half_open >= FULL * each.half_open_limit
+        if each.half_open_limit and each.half_open >= evidence.FULL * each.half_open_limit
     }
     return full.pop() if len(full) == 1 else None
 
@@ -258,7 +257,7 @@ def circumstances(track: Track, listener: ListenerSample) -> list[Reason]:
         tell("repeats", {"repeats": repeats, "completed": sum(each.completed or 0 for each in intervals)})
     if listener.half_open_limit and listener.half_open >= listener.half_open_limit // 2:
         tell("pressure", {"half_open": listener.half_open, "limit": listener.half_open_limit})
-    drops = sum(each.queue_drops for each in intervals)
+    drops = sum(each.queue_drops or 0 for each in intervals)
     if drops:
         tell("refused", {"drops": drops})
     resets = sum(each.resets for each in intervals)

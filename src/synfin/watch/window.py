@@ -31,7 +31,7 @@ class Interval:
     by_cookie: int | None = None  # of these, by cookie
     completed: int | None = None
     completed_by_cookie: int | None = None
-    queue_drops: int = 0
+    queue_drops: int | None = None
     accept_drops: int = 0
     repeats: int = 0
     resets: int = 0
@@ -130,7 +130,7 @@ def interval(
         by_cookie=by_cookie,
         completed=completed,
         completed_by_cookie=by_cookie_done,
-        queue_drops=counts["syn_queue_drops"] or 0,
+        queue_drops=counts["syn_queue_drops"],
         accept_drops=counts["accept_queue_drops"] or 0,
         repeats=counts["syn_ack_repeats"] or 0,
         resets=counts["resets"] or 0,

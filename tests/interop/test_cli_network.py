@@ -172,6 +172,14 @@ def test_ping_counts_what_the_kernel_answers(synfin: Programs) -> None:
     assert synfin.run("ping", "--count", "1", "10.77.0.99").returncode == 1
 
 
+def test_ping_that_is_interrupted_says_how_many_were_answered(synfin: Programs) -> None:
+    pinging = synfin.serve("ping", "--count", "100")
+    pinging.send_signal(signal.SIGINT)
+    out, err = pinging.communicate(timeout=PATIENCE)
+    assert (pinging.returncode, err) == (130, "")
+    assert out.splitlines()[1:3] == ["--- 10.77.0.1 ping statistics ---", "1 packets transmitted, 1 received, 0% packet loss"]
+
+
 def test_ss_shows_what_the_kernel_shows_from_the_other_side(synfin: Programs) -> None:
     synfin.serve("serve", "echo", "--port", "7")
     peer = synfin.start("exec", "--", "curl", "-sN", "telnet://10.77.0.2:7", stdin=subprocess.PIPE)

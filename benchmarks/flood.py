@@ -1,4 +1,4 @@
-"""SYN floods by hping3 against synfin's HTTP server and nginx on the kernel's TCP, while curl connects; and what the verdict says.
+"""SYN floods by hping3 against synfin and nginx on the kernel's TCP, while curl connects; and what the verdict says of them.
 
 Owns what is measured. `python -m benchmarks.flood` prints it as the tables of docs/syn-flood.md.
 """

@@ -54,5 +54,6 @@ def interface(order: str = "<", *, link: int = RAW, kept: int = 0, options: byte
 
 
 def enhanced(time: int, data: bytes, order: str = "<", *, number: int = 0, length: int | None = None) -> bytes:
-    head = struct.pack(order + "IIIII", number, time >> 32, time & 0xFFFFFFFF, len(data), len(data) if length is None else length)
+    sizes = (len(data), len(data) if length is None else length)
+    head = struct.pack(order + "IIIII", number, time >> 32, time & 0xFFFFFFFF, *sizes)
     return block(6, head + data, order)

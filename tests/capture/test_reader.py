@@ -104,7 +104,8 @@ def test_an_old_packet_block_is_read_too() -> None:
 
 
 def test_other_blocks_are_stepped_over_however_long() -> None:
-    data = section() + block(4, bytes(40)) + block(0xBAD, bytes(2 * CHUNK + 4)) + interface() + enhanced(1, b"a") + block(5, b"")
+    data = section() + block(4, bytes(40)) + block(0xBAD, bytes(2 * CHUNK + 4))
+    data += interface() + enhanced(1, b"a") + block(5, b"")
     assert read(data) == [Record(1000, RAW, b"a", 1)]
 
 
@@ -172,7 +173,10 @@ def test_what_is_no_capture_or_contradicts_itself_is_one_error(data: bytes, word
 WHOLE = section() + interface(options=option(9, b"\x09")) + enhanced(1, b"abcde") + block(3, b"\2\0\0\0ab") + enhanced(2, b"f")
 
 
-@given(st.sampled_from([WHOLE, pcap((1, b"abc"), (2, b"d"))]), st.integers(0, 160), st.binary(max_size=9), st.binary(max_size=20))
+FILES = st.sampled_from([WHOLE, pcap((1, b"abc"), (2, b"d"))])
+
+
+@given(FILES, st.integers(0, 160), st.binary(max_size=9), st.binary(max_size=20))
 def test_any_bytes_are_records_or_that_error(whole: bytes, at: int, put: bytes, more: bytes) -> None:
     data = whole[:at] + put + whole[at + len(put) :] + more
     try:

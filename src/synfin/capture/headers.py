@@ -11,6 +11,7 @@ from synfin.capture.reader import Record
 from synfin.engine.errors import DropReason
 from synfin.wire.errors import ParseError
 from synfin.wire.packet import parse_packet
+from synfin.wire.tcp import MIN_HEADER
 
 ENOUGH: Final = 14  # bytes of a TCP header, up to its flags
 # first byte, total length, fragment, protocol, key, seq, ack, offset, flags: IPv4 without options
@@ -89,6 +90,8 @@ def _whole(packet: bytes) -> bytes:
         return packet
     if len(packet) >= total or len(packet) < headers + ENOUGH:
         return packet
+    if len(packet) < headers + (packet[headers + 12] >> 4) * 4:
+        packet = packet[: headers + MIN_HEADER]  # an option may be cut: none is left
     return packet + bytes(total - len(packet))
 
 

@@ -3,8 +3,8 @@
 Owns the reading of that answer, whose shape control/rows.py owns. A synfin keeps every count of every listener.
 """
 
-import ipaddress
 from collections.abc import Mapping
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 from synfin.control.client import ask
@@ -27,12 +27,12 @@ class RunningSource:
         assert not fds
         try:
             return from_answer(answer, now, self.owner)
-        except (KeyError, IndexError, TypeError, ValueError):
+        except (AttributeError, LookupError, OSError, TypeError, ValueError):
             raise UsageError(f"synfin of process {self.place.pid} answers with listeners of another shape") from None
 
 
 def from_answer(answer: Mapping[str, Any], now: int, owner: str) -> Sample:
-    """The sample in `answer`. Raises KeyError, IndexError, TypeError or ValueError when it has another shape."""
+    """The sample in `answer`. Of another shape it raises AttributeError, LookupError, OSError, TypeError or ValueError."""
     return Sample(
         at=now,
         source="synfin",
@@ -61,7 +61,7 @@ def _listener(each: Mapping[str, Any], owner: str) -> ListenerSample:
 
 
 def _packed(address: str) -> bytes:
-    return ipaddress.ip_address(address).packed
+    return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
 
 
 def _counts(numbers: Mapping[str, int]) -> Counts:

@@ -61,7 +61,8 @@ def test_a_listener_that_came_meanwhile_has_no_rates_yet() -> None:
 def test_counts_of_listeners_are_added_up_where_the_source_has_no_totals() -> None:
     changes = Changes()
     for at, first, second in ((0, 10, 20), (1, 13, 24)):
-        change = changes.add(sample(at, listener(port=1, counts=Counts(syns=first)), listener(port=2, counts=Counts(syns=second))))
+        one, other = (listener(port=port, counts=Counts(syns=syns)) for port, syns in ((1, first), (2, second)))
+        change = changes.add(sample(at, one, other))
     assert (change.total.counts["syns"], change.syns_at_least) == (7, 7)
 
 

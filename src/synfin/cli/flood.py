@@ -3,7 +3,6 @@
 Owns their options. What a command does lies in a module of its own, loaded when it runs.
 """
 
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +11,20 @@ import click
 from synfin.cli.network import name_option, pid_option
 from synfin.cli.parameters import lang_option
 
-SHORTEST: Final = 0.05  # seconds between samples
+SHORTEST: Final = 0.05  # seconds
 LONGEST: Final = 3600.0
 LOOPBACK: Final = "127.0.0.1"
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, with or without `s`."""
+    try:
+        number = float(text.removesuffix("s"))
+    except ValueError:
+        number = 0.0
+    if not SHORTEST <= number <= LONGEST:  # also not a number
+        raise click.BadParameter(f"{text!r} is not a time from {SHORTEST} to {LONGEST:,.0f} s")
+    return number
 
 
 def metrics_address(text: str) -> tuple[str, int]:
@@ -33,15 +43,16 @@ def metrics_address(text: str) -> tuple[str, int]:
 @click.option("--half-open", is_flag=True, help="List every half-open connection, once.")
 @click.option("--once", is_flag=True, help="Two samples, one report; status 0 none, 4 suspected, 3 flood.")
 @click.option(
-    "--interval", type=click.FloatRange(SHORTEST, LONGEST), default=1.0, show_default=True, metavar="SECONDS",
+    "--interval", type=seconds, default="1", show_default=True, metavar="SECONDS",
     help="Time between samples.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a source and sample, one a line.")
 @click.option("--prometheus", type=metrics_address, metavar="[HOST:]PORT", help="Serve metrics, at 127.0.0.1 by default.")
 @lang_option
+@click.pass_context
 def watch(
-    kernel: bool, name: str | None, pid: int | None, half_open: bool, once: bool, interval: float, as_json: bool,
-    prometheus: tuple[str, int] | None, lang: str,
+    context: click.Context, kernel: bool, name: str | None, pid: int | None, half_open: bool, once: bool, interval: float,
+    as_json: bool, prometheus: tuple[str, int] | None, lang: str,
 ) -> None:  # fmt: skip
     """Watch listeners and say whether somebody floods them with SYNs: the kernel's and those of every running synfin.
 
@@ -63,14 +74,14 @@ def watch(
         module.list_half_open(which, as_json, lang)
         return
     wanted = module.Wanted(interval=interval, as_json=as_json, prometheus=prometheus, lang=lang)
-    sys.exit(module.once(which, wanted) if once else module.watch(which, wanted))
+    context.exit(module.once(which, wanted) if once else module.watch(which, wanted))
 
 
 @click.command()
 @click.argument("capture", type=click.Path(path_type=Path))
 @click.option("--syn-flood", is_flag=True, help="Whether somebody floods a listener with SYNs.")
 @click.option(
-    "--window", type=click.FloatRange(0.1, LONGEST), default=10.0, show_default=True, metavar="SECONDS",
+    "--window", type=seconds, default="10", show_default=True, metavar="SECONDS",
     help="Length of the windows of time.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a window and line instead.")

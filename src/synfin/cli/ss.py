@@ -32,7 +32,7 @@ def show(name: str | None, pid: int | None, as_json: bool, words: Sequence[str] 
     Half-open connections are listed with their age and the SYN-ACKs sent, those of the kernel too unless one synfin is asked
     for. Raises UsageError when none runs, or for words that mean no state.
     """
-    state = _wanted(words)
+    state = wanted(words)
     if state is State.SYN_RECEIVED:
         from synfin.cli.watch import Which, list_half_open  # noqa: PLC0415  needs rich
 
@@ -60,7 +60,7 @@ def show(name: str | None, pid: int | None, as_json: bool, words: Sequence[str] 
         raise UsageError("no synfin is running; start one with: synfin up")
 
 
-def _wanted(words: Sequence[str]) -> State | None:
+def wanted(words: Sequence[str]) -> State | None:
     """The state in `state NAME`, in any spelling; None where nothing is said."""
     if not words:
         return None

@@ -6,6 +6,7 @@ Owns the copying. The end of the input is a FIN, the end of the output is the pe
 import asyncio
 import os
 import select
+import socket
 import stat
 import sys
 import time
@@ -59,7 +60,7 @@ async def _open(host: str, port: int, made: Session) -> tuple[asyncio.StreamRead
     lang, told = made.network.lang, False
     while True:
         try:
-            return await asyncio.open_connection(host, port, limit=CHUNK)
+            return await _open_any(host, port)
         except ConnectionRefusedError as error:
             if not made.alone:
                 raise UsageError(f"{host} port {port}: {in_words(error)}") from None
@@ -70,6 +71,19 @@ async def _open(host: str, port: int, made: Session) -> tuple[asyncio.StreamRead
             print(TRY.say(lang, command=f"{made.exec}python3 -m http.server {port}"), file=sys.stderr)
             print(WAITING.say(lang, host=host, port=port), file=sys.stderr, flush=True)
         await asyncio.sleep(RETRY)
+
+
+async def _open_any(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the first address of `host` that takes one. Raises what the first said: asyncio would say all at once."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    first: OSError | None = None
+    for _, _, _, _, address in found:
+        try:
+            return await asyncio.open_connection(str(address[0]), port, limit=CHUNK)
+        except OSError as error:
+            first = first or error
+    assert first is not None  # an unknown name has raised
+    raise first
 
 
 async def _send_input(writer: asyncio.StreamWriter, count: Count) -> None:

@@ -15,6 +15,7 @@ TUN: Final = "/dev/net/tun"
 
 TUN_MODE: Final = "mode of /dev/net/tun"
 NO_TUN: Final = "no TUN"
+NOT_A_TUN: Final = "no TUN of that name"
 USER_NAMESPACES_OFF: Final = "user namespaces off"
 NO_CAPABILITY: Final = "without CAP_NET_ADMIN"
 
@@ -49,6 +50,23 @@ def tun_refused(error: OSError, path: str = TUN) -> Refused:
         TUN_MODE,
         f"this user may not open {path} ({mode}): {error.strerror}; allow it with: sudo chmod 0666 {path}, {OTHERWISE}",
     )
+
+
+def existing_tun_refused(error: OSError, name: str) -> Refused:
+    """The interface `name` could not be attached to."""
+    if error.filename:
+        return tun_refused(error)
+    made = f"sudo ip tuntap add dev {name} mode tun user $USER"
+    if error.errno == errno.ENODEV:
+        return Refused(NOT_A_TUN, f"there is no interface {name!r} here; make it with: {made} (or leave --tun away)")
+    if error.errno == errno.EBUSY:
+        return Refused(NOT_A_TUN, f"the interface {name!r} is in use by another program")
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return Refused(
+            NO_CAPABILITY,
+            f"the interface {name!r} is not this user's: {error.strerror}; make it theirs with: {made}, {OTHERWISE}",
+        )
+    return Refused(NOT_A_TUN, f"the interface {name!r} is no TUN that packets can be read from: {error.strerror}")
 
 
 def user_namespaces_off(error: OSError) -> Refused:

@@ -20,7 +20,7 @@ class Settings:
     # Level from score
     flood: float = 0.6  # at 20 % loss each way 36 % of handshakes need a second SYN,ACK; in a tenfold flood 91 % fail
     suspected: float = 0.35  # just below that 36 %, so that it also holds the floods smaller than the normal traffic
-    confidence: float = 3.0  # standard deviations of Wilson's lower bound: few handshakes prove little
+    confidence: float = 2.0  # standard deviations of Wilson's lower bound: few handshakes prove little
 
     # How much has to fail before its share counts in full
     unfinished: int = 20  # handshakes: three strays or a scan's one SYN a port are none

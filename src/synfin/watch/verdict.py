@@ -223,9 +223,13 @@ def share_of(totals: Mapping[str, int | None] | None, owner: bool, only: bool) -
 
 def slow_server(track: Track, listener: ListenerSample, best: Evidence | None, settings: Settings) -> bool:
     """Whether the accept queue overflowed of late, so much that it may explain what waits."""
+    recent = list(track.intervals)[-settings.overflow_window :]
     if listener.accept_limit is not None and listener.accept_queue > listener.accept_limit:
         return True
-    drops = sum(each.accept_drops for each in list(track.intervals)[-settings.overflow_window :])
+    waits = best is not None and best.score >= settings.suspected
+    if waits and any(each.accept_full for each in recent):
+        return True
+    drops = sum(each.accept_drops for each in recent)
     return drops > settings.explained * (best.failed if best is not None else 0)
 
 

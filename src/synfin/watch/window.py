@@ -138,7 +138,7 @@ def interval(
         cohort=cohort,
         left=left,
         new_networks=new_networks,
-        accept_full=after.accept_limit is not None and after.accept_queue > after.accept_limit,
+        accept_full=after.accept_limit is not None and after.accept_queue >= max(after.accept_limit, 1),
     )
 
 
@@ -147,7 +147,7 @@ def taken(more: int, counts: dict[str, int | None], left: int) -> int | None:
 
     By balance where every way out of the queue is counted: begun = grown by + completed + reset + expired + evicted, and
     cookies. Else by the SYNs that arrived and were not turned away, in which a client's repeated SYN counts again. Else (the
-    kernel) completed ones, cookies that were not accepted, and entries that stayed for an interval: those that came and went
+    kernel) completed ones, cookies that were not accepted, resets, and entries that stayed for an interval: those that came and went
     otherwise cannot be seen.
     """
     completed, sent, accepted = counts["completed"], counts["cookies_sent"], counts["cookies_accepted"]
@@ -161,5 +161,5 @@ def taken(more: int, counts: dict[str, int | None], left: int) -> int | None:
     if syns is not None:
         return max(syns - (counts["syn_queue_drops"] or 0) - (counts["accept_queue_drops"] or 0), 0)
     cookies = 0 if sent is None or accepted is None else sent - accepted
-    return max(completed + left + cookies, 0)
+    return max(completed + left + cookies + (counts["resets"] or 0), 0)
 

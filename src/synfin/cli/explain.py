@@ -5,7 +5,6 @@ Owns the layout. What the packets say comes from capture/ and watch/captured.py,
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,13 +19,12 @@ from synfin.watch.findings import Finding, Level
 from synfin.watch.observed import Observed
 from synfin.watch.rates import Changes
 from synfin.watch.sample import Sample
-from synfin.watch.settings import Settings
 from synfin.watch.verdict import Watcher, worst
 from synfin.watch.verdict_words import LEVELS
 from synfin.words import Text
 
 SECOND: Final = 1_000_000_000  # ns
-WINDOWS: Final = 9  # samples that a verdict looks back at, however long the windows are: eight of the longest span and one
+STEP: Final = SECOND  # between samples
 SHOWN: Final = 5  # listeners named in one run of windows
 
 HEAD: Final = Text(
@@ -74,7 +72,8 @@ def show(path: Path, *, syn_flood: bool, window: float, as_json: bool, lang: str
     with path.open("rb") as file:
         try:
             capture = Capture(file)
-            found = judged(samples(capture, int(window * SECOND), tally), int(window * SECOND))
+            length = int(window * SECOND)
+            found = judged(samples(capture, min(length, STEP), tally), length)
             if as_json:
                 _print_json(found)
                 _check(path, tally)
@@ -96,17 +95,42 @@ def _check(path: Path, tally: Tally) -> None:
 
 
 def judged(taken: Iterable[Sample], length: int) -> Iterator[tuple[Window, Observed]]:
-    """Each window of `length` nanoseconds with its verdict, and as `synfin watch --json` tells it."""
-    settings = Settings()
-    watcher = Watcher(replace(settings, window=max(settings.window, WINDOWS * length)))
+    """Each window of `length` nanoseconds with the worst that was said in it, and as `synfin watch --json` tells it.
+
+    `taken` are samples STEP apart or, where windows are shorter, as far as those are: a verdict wants several of a window.
+    """
+    watcher = Watcher()
     changes = Changes()
-    begin: int | None = None
+    begin = due = 0
+    last: Sample | None = None
+    found: list[Finding] = []
+
+    def told(sample: Sample) -> tuple[Window, Observed]:
+        findings = tuple(best(found))
+        seen = Observed(name="capture", pid=None, change=changes.add(sample), findings=findings)
+        return Window(begin, sample.at, findings), seen
+
     for sample in taken:
-        findings = tuple(watcher.add(sample))
-        change = changes.add(sample)
-        if begin is not None:
-            yield Window(begin, sample.at, findings), Observed(name="capture", pid=None, change=change, findings=findings)
-        begin = sample.at
+        if last is None:
+            begin, due = sample.at, sample.at + length
+            changes.add(sample)
+        elif last.at >= due:
+            yield told(last)
+            begin, due, found = last.at, max(due + length, last.at + 1), []
+        found += watcher.add(sample)
+        last = sample
+    if last is not None:
+        yield told(last)
+
+
+def best(findings: Iterable[Finding]) -> list[Finding]:
+    """Of each listener the worst that is said, worst first."""
+    kept: dict[tuple[bytes, int] | None, Finding] = {}
+    for each in findings:
+        same = kept.get(each.listener)
+        if same is None or (each.level, each.score) >= (same.level, same.score):
+            kept[each.listener] = each
+    return sorted(kept.values(), key=lambda each: (-each.level, -each.score))
 
 
 def _print_json(found: Iterable[tuple[Window, Observed]]) -> None:
@@ -122,12 +146,7 @@ def runs(windows: Iterable[Window]) -> list[Window]:
         if last is None or last.key != window.key or last.end != window.begin:
             merged.append(window)
             continue
-        best = {(each.level, each.listener): each for each in last.findings}
-        for each in window.findings:
-            if each.score >= best[each.level, each.listener].score:
-                best[each.level, each.listener] = each
-        order = sorted(best.values(), key=lambda each: (-each.level, -each.score))
-        merged[-1] = Window(last.begin, window.end, tuple(order))
+        merged[-1] = Window(last.begin, window.end, tuple(best((*last.findings, *window.findings))))
     return merged
 
 

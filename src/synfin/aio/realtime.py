@@ -9,9 +9,10 @@ import contextvars
 import gc
 import os
 import random
+import select
 import socket
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -78,6 +79,9 @@ class RealHost(Host):
         if self._loop is not None:
             raise UsageError(f"{self.name} is served by a loop already")
         self._loop = loop
+        if isinstance(loop, RealTimeLoop):
+            loop.served.append(self)
+            self.hold = loop.hold
         loop.add_reader(self.device.fileno(), self._arrived)
         self.device.wake = self._arm
         self._arm()
@@ -85,6 +89,9 @@ class RealHost(Host):
     def leave(self) -> None:
         """Undo `serve`; what comes stays in the device."""
         loop, self._loop = self._loop, None
+        self.hold = None
+        if isinstance(loop, RealTimeLoop):
+            loop.served.remove(self)
         if loop is not None and self.device.fileno() >= 0:
             loop.remove_reader(self.device.fileno())
         self._disarm()
@@ -114,6 +121,16 @@ class RealHost(Host):
         stack.transmit(now)
         self._arm()
 
+    def look(self) -> None:
+        """Take what has come and do what is due, also while a callback of the loop keeps it from doing so."""
+        self._arrived()
+        self.stack.handle_timers(time.monotonic_ns())
+        self.stack.transmit(time.monotonic_ns())
+
+    def next_deadline(self) -> int:
+        """When something is due, in ns."""
+        return min(self.stack.next_deadline(), self.device.next_deadline())
+
     def _lost(self, error: OSError) -> None:
         """The interface was taken away. The connections time out, as with a cable that is pulled."""
         loop = self._loop
@@ -133,7 +150,7 @@ class RealHost(Host):
 
     def _arm(self) -> None:
         """See to it that `_tick` comes in time; one that would come early is left to."""
-        deadline = min(self.stack.next_deadline(), self.device.next_deadline())
+        deadline = self.next_deadline()
         if deadline >= self._armed or self._loop is None:
             return
         self._disarm()
@@ -179,7 +196,24 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.descriptors = Descriptors()
+        self.served: list[RealHost] = []
         super().__init__(RealTimeSelector(self.descriptors))
+
+    def hold(self, done: Callable[[], bool], seconds: float) -> None:
+        """See Host.hold: a callback waits, and nothing goes on meanwhile but the stacks."""
+        until = time.monotonic() + seconds
+        poll = select.poll()
+        for host in self.served:
+            if host.device.fileno() >= 0:
+                poll.register(host.device.fileno(), select.POLLIN)
+        while not done():
+            now = time.monotonic()
+            if now >= until:
+                return
+            due = min(host.next_deadline() for host in self.served) / SECOND
+            poll.poll(max(min(due, until) - now, 0) * 1000)
+            for host in self.served:
+                host.look()
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -329,11 +329,11 @@ def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> N
 
 
 def _set_linger(endpoint: "Endpoint", value: Value) -> None:
-    """Off, a close that resets (0 s), or one that waits until all was acknowledged, where a driver lets calls wait."""
+    """Off, a close that resets (0 s), or one that waits until all was acknowledged, where something lets it wait."""
     if isinstance(value, int) or len(value) < 8:
         raise failure(errno.EINVAL)
     on, seconds = struct.unpack("ii", bytes(value[:8]))
-    if on and seconds and endpoint.host.waits is None:
+    if on and seconds and endpoint.host.waits is None and endpoint.host.hold is None:
         raise failure(errno.ENOPROTOOPT)
     endpoint.settings.linger_on = bool(on)
     if on:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+
 from synfin.watch.sample import Counts, HalfOpenEntry, ListenerSample, Sample
 
 SECOND: Final = 1_000_000_000

@@ -122,6 +122,21 @@ def test_syns_that_a_full_queue_drops_are_counted_where_cookies_are_off() -> Non
     assert (sample.totals.cookies_sent, sample.totals.accept_queue_drops) == (0, 0)
 
 
+@pytest.mark.needs("netns")
+def test_without_cookies_the_last_quarter_of_the_backlog_is_not_for_strangers() -> None:
+    many = [f"192.0.2.{number}" for number in range(1, 101)]
+    with wired() as where:
+        output(where, "sh", "-c", "cd /proc/sys/net/ipv4; echo 0 > tcp_syncookies; echo 64 > tcp_max_syn_backlog")
+        with listening(where, "0.0.0.0,80,128") as pid, KernelSource(pid) as source:
+            knock(where, many, KERNEL[0], 80)
+            sample = source.sample(SECOND)
+            assert (source.limits.syncookies, source.limits.max_syn_backlog) == (0, 64)
+    (listener,) = sample.listeners
+    assert (listener.half_open_limit, listener.accept_limit) == (48, 128)
+    assert 48 <= listener.half_open <= 49
+    assert sample.totals.syn_queue_drops == 100 - listener.half_open
+
+
 SLOW = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", 80), backlog=2)

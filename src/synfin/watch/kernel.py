@@ -10,8 +10,9 @@ from typing import Final, Self
 
 from synfin.engine.state import State
 from synfin.watch import procfs
-from synfin.watch.netlink import LISTEN, NUMBERS, STATES, SYN_RECV, Diag, SocketRow
+from synfin.watch.netlink import LISTEN, NUMBERS, STATES, SYN_RECV, Diag, SocketRow, within
 from synfin.watch.owners import CLOSE_WAIT_PILE, NOBODY, Owners, Pile, owners, piles
+from synfin.watch.procfs import Limits
 from synfin.watch.sample import NOTHING, Counts, HalfOpenEntry, ListenerSample, Sample
 
 MILLISECOND: Final = 1_000_000  # ns
@@ -20,6 +21,7 @@ FIRST_TIMEOUT: Final = SECOND  # of a SYN,ACK (RFC 6298 2.1), doubled each time 
 LONGEST_TIMEOUT: Final = 120 * SECOND  # TCP_RTO_MAX
 LOOK_AGAIN: Final = 10 * SECOND  # a socket may have passed to another process
 ANY6: Final = bytes(16)
+UNKNOWN: Final = Limits()
 CLOSE_WAITING: Final = NUMBERS[State.CLOSE_WAIT]
 
 Ends = tuple[bool, bytes, int]  # of an IPv6 socket, local address, local port
@@ -39,7 +41,7 @@ class KernelSource:
         self._owned = Owners({}, False)
         self._asked: set[int] = set()
         self._looked = 0
-        self.limits = procfs.limits() if pid is None else procfs.Limits()
+        self.limits = procfs.limits() if pid is None else within(pid, procfs.limits)
         self.rows: list[SocketRow] = []
         self.hidden = False
         self.interrupted = False
@@ -49,7 +51,7 @@ class KernelSource:
         self.rows, self.interrupted = self._diag.dump(memory=True)
         numbers = procfs.read(self._where)
         self._look(now)
-        made = from_rows(self.rows, now, totals=procfs.counts(numbers), owned=self._owned)
+        made = from_rows(self.rows, now, totals=procfs.counts(numbers), owned=self._owned, limits=self.limits)
         self.hidden = self._owned.hidden and any(listener.owner == NOBODY for listener in made.listeners)
         return made
 
@@ -80,9 +82,9 @@ class KernelSource:
 
 
 def from_rows(
-    rows: Iterable[SocketRow], now: int, *, totals: Counts, owned: Owners, source: str = "kernel"
+    rows: Iterable[SocketRow], now: int, *, totals: Counts, owned: Owners, limits: Limits = UNKNOWN, source: str = "kernel"
 ) -> Sample:
-    """The sample that a table of sockets makes.
+    """The sample that a table of sockets makes, `limits` those of its namespace.
 
     Listeners that share address and port (SO_REUSEPORT) are one, with the sum of their queues: nothing tells whose an entry
     is. An entry whose listener is not in the table stands under its local address and port.
@@ -99,7 +101,7 @@ def from_rows(
             waiting.setdefault(_listener_of(row, listening), []).append(row)
     made: dict[tuple[bytes, int], ListenerSample] = {}
     for ends in (*listening, *(ends for ends in waiting if ends not in listening)):
-        each = _listener(ends, listening.get(ends, ()), waiting.get(ends, ()), owned)
+        each = _listener(ends, listening.get(ends, ()), waiting.get(ends, ()), owned, limits)
         same = made.get(each.name)
         made[each.name] = each if same is None else _together(same, each)
     named = {STATES[number].value: count for number, count in sorted(states.items()) if number in STATES}
@@ -122,19 +124,31 @@ def _listener_of(row: SocketRow, listening: Mapping[Ends, object]) -> Ends:
     return row.v6, row.local, row.local_port
 
 
-def _listener(ends: Ends, listening: Iterable[SocketRow], waiting: Iterable[SocketRow], owned: Owners) -> ListenerSample:
-    """The kernel has no limit of half-open entries of its own: it compares them with the limit of the accept queue, which
-    some versions let it pass by one."""
+def _listener(
+    ends: Ends, listening: Iterable[SocketRow], waiting: Iterable[SocketRow], owned: Owners, limits: Limits
+) -> ListenerSample:
     sockets = list(listening)
     owner = _owner(sockets, owned)
     entries = tuple(_entry(row, owner) for row in waiting)
     known = [row.drops for row in sockets if row.drops is not None]
-    limit = sum(row.send_queue for row in sockets) or None
     return ListenerSample(
-        address=ends[1], port=ends[2], half_open=len(entries), half_open_limit=limit,
-        accept_queue=sum(row.receive_queue for row in sockets), accept_limit=limit,
+        address=ends[1], port=ends[2], half_open=len(entries),
+        half_open_limit=sum(half_open_limit(row.send_queue, limits) for row in sockets) or None,
+        accept_queue=sum(row.receive_queue for row in sockets),
+        accept_limit=sum(row.send_queue for row in sockets) or None,
         drops=sum(known) if known else None, entries=entries, owner=owner,
     )  # fmt: skip
+
+
+def half_open_limit(backlog: int, limits: Limits) -> int:
+    """How many half-open entries a listener takes from peers that the kernel does not know yet.
+
+    The kernel has no queue of its own for them: it compares their number with the limit of the accept queue, which some
+    versions let it pass by one. Without SYN cookies the last quarter of tcp_max_syn_backlog is kept for peers that it knows.
+    """
+    if limits.syncookies == 0 and limits.max_syn_backlog:
+        return min(backlog, limits.max_syn_backlog - limits.max_syn_backlog // 4)
+    return backlog
 
 
 def _owner(sockets: list[SocketRow], owned: Owners) -> str:
@@ -145,12 +159,13 @@ def _owner(sockets: list[SocketRow], owned: Owners) -> str:
 
 def _together(one: ListenerSample, other: ListenerSample) -> ListenerSample:
     """An IPv4 and an IPv6 socket that hold the same IPv4 address and port."""
-    limit = (one.accept_limit or 0) + (other.accept_limit or 0) or None
     drops = None if one.drops is None and other.drops is None else (one.drops or 0) + (other.drops or 0)
     return ListenerSample(
-        address=one.address, port=one.port, half_open=one.half_open + other.half_open, half_open_limit=limit,
-        accept_queue=one.accept_queue + other.accept_queue, accept_limit=limit, drops=drops,
-        entries=one.entries + other.entries, owner=one.owner if one.owner != NOBODY else other.owner,
+        address=one.address, port=one.port, half_open=one.half_open + other.half_open,
+        half_open_limit=(one.half_open_limit or 0) + (other.half_open_limit or 0) or None,
+        accept_queue=one.accept_queue + other.accept_queue,
+        accept_limit=(one.accept_limit or 0) + (other.accept_limit or 0) or None,
+        drops=drops, entries=one.entries + other.entries, owner=one.owner if one.owner != NOBODY else other.owner,
     )  # fmt: skip
 
 

@@ -10,10 +10,9 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 from synfin.engine.segment import Buffer
 from synfin.engine.state import State
@@ -59,6 +58,8 @@ NO_ADDRESS: Final = bytes(16)
 RECEIVE: Final = 1 << 20  # bytes; the kernel fills at most 32 KiB a message, several wait
 ATTEMPTS: Final = 3  # an interrupted dump is asked for again this often
 PATIENCE: Final = 5.0  # seconds
+
+Result = TypeVar("Result")
 
 
 class NetlinkError(OSError):
@@ -209,7 +210,7 @@ class Diag:
     def __init__(self, pid: int | None = None) -> None:
         self._sequence = 0
         self._buffer = bytearray(RECEIVE)
-        self._socket = _open() if pid is None else _open_in(Path(f"/proc/{pid}/ns/net"))
+        self._socket = _open() if pid is None else within(pid, _open)
         self._socket.settimeout(PATIENCE)
 
     def dump(self, states: Iterable[State] = ALL, *, memory: bool = False) -> Dump:
@@ -270,21 +271,23 @@ def _open() -> socket.socket:
         raise NetlinkError(error.errno, f"this kernel lists no sockets by sock_diag: {error.strerror}") from None
 
 
-def _open_in(namespace: Path) -> socket.socket:
-    """A socket of another namespace. Only a thread that ends at once enters it: the process stays where it is."""
-    found: list[socket.socket] = []
+def within(pid: int, call: Callable[[], Result]) -> Result:
+    """What `call` returns in the network namespace of process `pid`. Only a thread that ends at once enters it: the process
+    stays where it is. Raises OSError when the namespace may not be entered, and what `call` raises of that."""
+    found: list[Result] = []
     errors: list[OSError] = []
+    path = f"/proc/{pid}/ns/net"
 
     def enter() -> None:
         try:
-            fd = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET):
                     number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number), str(namespace))
+                    raise OSError(number, os.strerror(number), path)
             finally:
                 os.close(fd)
-            found.append(_open())
+            found.append(call())
         except OSError as error:
             errors.append(error)
 

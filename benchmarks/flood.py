@@ -5,6 +5,7 @@ Owns what is measured. `python -m benchmarks.flood` prints it as the tables of d
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -96,16 +97,17 @@ def results() -> Iterator[Result]:
 
 @dataclass(frozen=True, slots=True)
 class Vigil:
-    """What the watch said of one server around one flood: `after` its start in seconds until it was called (nan: never), and
-    how many samples of the quiet before and after were called suspected or flood; `late` is when the last of them was, in
-    seconds after the flood's end."""
+    """What the watch said of one server around one flood, times in seconds.
+
+    `after`: from its start until it was called (nan: never). `before`: samples before it that were called anything. `flood` and
+    `suspected`: for how long after its end the verdict still was that, at most.
+    """
 
     server: str
     after: float
-    before_called: int
-    after_called: int
-    late: float
-    samples: int
+    before: int
+    flood: float
+    suspected: float
 
 
 def vigil(made: Field, name: str, rate: int, quiet: float, lasting: float) -> Vigil:
@@ -126,8 +128,10 @@ def judge(name: str, said: Sequence[dict[str, Any]], began: float, ended: float)
     called = [(each["time"] / 1e9, each["verdict"]) for each in said]
     first = next((at for at, verdict in called if at >= began and verdict == "flood"), float("nan"))
     before = [at for at, verdict in called if at < began and verdict != "none"]
-    after = [at for at, verdict in called if at > ended and verdict != "none"]
-    return Vigil(name, first - began, len(before), len(after), max(after, default=ended) - ended, len(said))
+    floods, suspected = (
+        max((at for at, verdict in called if at > ended and verdict == word), default=ended) for word in ("flood", "suspected")
+    )
+    return Vigil(name, first - began, len(before), floods - ended, suspected - ended)
 
 
 def _rest(made: Field, server: Server, seconds: float) -> None:
@@ -152,8 +156,9 @@ def rows() -> Iterator[Row]:
             yield from _rows(result)
         for each in vigils():
             yield Row(name=f"{each.server}, flood called after", value=each.after, best=each.after, unit="s", budget=2)
-            wrong = each.before_called + each.after_called
-            yield Row(name=f"{each.server}, called in the quiet", value=wrong, best=wrong, unit="samples", budget=0)
+            yield Row(name=f"{each.server}, called before it", value=each.before, best=each.before, unit="samples", budget=0)
+            yield Row(name=f"{each.server}, called after its end", value=each.flood, best=each.flood, unit="s")
+            yield Row(name=f"{each.server}, suspected after its end", value=each.suspected, best=each.suspected, unit="s")
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"flood: left out, no namespaces with hping3 and nginx here: {error}", file=sys.stderr)
 
@@ -179,16 +184,18 @@ def main() -> int:
         grown = f"+{each.grown / MEGABYTE:.1f} MB" if each.server == "synfin" else "-"
         print(
             f"| {each.server} | {each.cookies} | {pace(each.rate)} | {each.arrived:,.0f} | {visits.share:.1%} "
-            f"| {visits.quantile(0.5) * 1000:.1f} ms | {visits.quantile(0.95) * 1000:.1f} ms | {grown} |",
+            f"| {_time(visits.quantile(0.5))} | {_time(visits.quantile(0.95))} | {grown} |",
             flush=True,
         )
-    print("\n| server | flood called after | samples called before | after | last of them |\n|---|---|---|---|---|", flush=True)
+    print("\n| server | flood called after | called before | still called after its end | still suspected |")
+    print("|---|---|---|---|---|", flush=True)
     for one in vigils():
-        print(
-            f"| {one.server} | {one.after:.1f} s | {one.before_called} | {one.after_called} | {one.late:.1f} s after the end |",
-            flush=True,
-        )
+        print(f"| {one.server} | {one.after:.1f} s | {one.before} | {one.flood:.1f} s | {one.suspected:.1f} s |", flush=True)
     return 0
+
+
+def _time(seconds: float) -> str:
+    return "-" if math.isnan(seconds) else f"{seconds * 1000:.1f} ms"
 
 
 if __name__ == "__main__":

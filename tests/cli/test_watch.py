@@ -38,8 +38,8 @@ class Canned:
     def __init__(self, which: command.Which) -> None:
         self.which = which
 
-    def observe(self) -> list[Observed]:
-        type(self).observed += 1
+    def observe(self, *, between: bool = False) -> list[Observed]:
+        type(self).observed += not between
         listener = ListenerSample(address=LOCAL, port=80, half_open=1, entries=(FOUND,), owner="nginx/12")
         change = Changes().add(Sample(at=0, source="kernel", listeners=(listener,)))
         title = Reason("title", TITLES[Level.FLOOD, Kind.UNKNOWN], {"listener": "10.0.0.1:80"})

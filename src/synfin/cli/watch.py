@@ -55,10 +55,15 @@ class Wanted:
 
 
 def once(which: Which, wanted: Wanted) -> int:
-    """Two samples, one report of the second; returns the exit status. Raises UsageError when there is nothing to watch."""
+    """Two samples, one report of the second; returns the exit status. Raises UsageError when there is nothing to watch.
+
+    A third one between them lets the verdict see whether handshakes begun before it are completed after it.
+    """
     with Sources(which) as sources:
         sources.observe()
-        time.sleep(wanted.interval)
+        time.sleep(wanted.interval / 2)
+        sources.observe(between=True)
+        time.sleep(wanted.interval / 2)
         seen = sources.observe()
     if wanted.as_json:
         _print_json(seen)

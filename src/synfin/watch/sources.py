@@ -11,10 +11,12 @@ from typing import Final, Self
 from synfin.control.client import Gone, find, running
 from synfin.control.places import Place
 from synfin.engine.errors import UsageError
+from synfin.watch.findings import Finding
 from synfin.watch.kernel import KernelSource
 from synfin.watch.observed import Observed
-from synfin.watch.rates import Changes
+from synfin.watch.rates import Change, Changes
 from synfin.watch.running import RunningSource
+from synfin.watch.sample import Sample
 from synfin.watch.verdict import Watcher
 
 KERNEL: Final = "kernel"
@@ -45,6 +47,12 @@ class _Memory:
     def __init__(self) -> None:
         self.changes = Changes()
         self.watcher = Watcher()
+        self.findings: tuple[Finding, ...] = ()
+
+    def take(self, sample: Sample, between: bool) -> Change:
+        """What changed; of a sample `between` two others only the verdict learns."""
+        self.findings = tuple(self.watcher.add(sample))
+        return Changes().add(sample) if between else self.changes.add(sample)
 
 
 class Sources:
@@ -57,18 +65,21 @@ class Sources:
         self._kernel = KernelSource() if which.kernel or not which.named else None
         self._memories: dict[Place | None, _Memory] = {}
 
-    def observe(self) -> list[Observed]:
-        """All sources as they are now, the kernel first. Raises UsageError when none is left."""
+    def observe(self, *, between: bool = False) -> list[Observed]:
+        """All sources as they are now, the kernel first. Raises UsageError when none is left.
+
+        A sample `between` two others serves the verdict alone: the rates of the next are those since the one before it.
+        """
         seen = []
         kept: dict[Place | None, _Memory] = {}
         if self._kernel is not None:
             memory = kept[None] = self._memories.get(None) or _Memory()
-            seen.append(_of_kernel(self._kernel, memory))
+            seen.append(_of_kernel(self._kernel, memory, between))
         if self._which.running:
             for place, _ in running(os.environ, name=self._which.name, pid=self._which.pid):
                 memory = self._memories.get(place) or _Memory()
                 try:
-                    found = _of_running(place, memory)
+                    found = _of_running(place, memory, between)
                 except Gone:
                     continue
                 kept[place] = memory
@@ -90,16 +101,13 @@ class Sources:
         self.close()
 
 
-def _of_kernel(source: KernelSource, memory: _Memory) -> Observed:
-    sample = source.sample(time.monotonic_ns())
+def _of_kernel(source: KernelSource, memory: _Memory, between: bool) -> Observed:
+    change = memory.take(source.sample(time.monotonic_ns()), between)
     return Observed(
-        name=KERNEL, pid=None, change=memory.changes.add(sample), findings=tuple(memory.watcher.add(sample)),
-        piles=tuple(source.piles()), hidden=source.hidden,
+        name=KERNEL, pid=None, change=change, findings=memory.findings, piles=tuple(source.piles()), hidden=source.hidden,
     )  # fmt: skip
 
 
-def _of_running(place: Place, memory: _Memory) -> Observed:
-    sample = RunningSource(place).sample(time.monotonic_ns())
-    return Observed(
-        name=place.name, pid=place.pid, change=memory.changes.add(sample), findings=tuple(memory.watcher.add(sample))
-    )
+def _of_running(place: Place, memory: _Memory, between: bool) -> Observed:
+    change = memory.take(RunningSource(place).sample(time.monotonic_ns()), between)
+    return Observed(name=place.name, pid=place.pid, change=change, findings=memory.findings)

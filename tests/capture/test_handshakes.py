@@ -255,6 +255,12 @@ def test_a_packet_cut_behind_its_flags_still_has_its_header(source: bytes, mss: 
         assert told(packet[:length]) == (None, {"packets": 1, "damaged": 1})
 
 
+def test_what_is_no_tcp_is_so_when_it_is_cut_too() -> None:
+    for packet in (tcp(SYN)[:9] + b"\x11" + tcp(SYN)[10:], b"\x60\0\0\0\0\x40\x3a\1" + bytes(40)):
+        for length in range(20 if packet[0] == 0x45 else 40, len(packet)):
+            assert told(packet[:length]) == (None, {"packets": 1, "no_tcp": 1})
+
+
 def test_what_is_no_tcp_is_counted_by_what_it_is() -> None:
     udp = tcp(SYN)[:9] + b"\x11" + tcp(SYN)[10:]
     fragment = tcp(SYN)[:6] + b"\x20\x00" + tcp(SYN)[8:]

@@ -13,7 +13,8 @@ from synfin.wire.errors import ParseError
 from synfin.wire.packet import parse_packet
 from synfin.wire.tcp import MIN_HEADER
 
-ENOUGH: Final = 14  # bytes of a TCP header, up to its flags
+OFFSET_AT: Final = 12  # of the data offset in a TCP header
+ENOUGH: Final = 14  # bytes of a TCP header, its flags the last
 # first byte, total length, fragment, protocol, key, seq, ack, offset, flags: IPv4 without options
 _USUAL: Final = Struct("!BxH2xHxB2x12sIIBB").unpack_from
 _USUAL_LENGTH: Final = 34
@@ -78,20 +79,22 @@ def tcp_header(record: Record, tally: Tally) -> Header | None:
 
 
 def _whole(packet: bytes) -> bytes:
-    """`packet` with zeros for the bytes that were not kept, if what matters of TCP was; otherwise as it is."""
+    """`packet` with zeros for the bytes that were not kept; of a TCP header whose flags were not, no header is left."""
     if len(packet) < 20:
         return packet
     version = packet[0] >> 4
     if version == 4:
-        total, headers = packet[2] << 8 | packet[3], (packet[0] & 15) * 4
+        total, start = packet[2] << 8 | packet[3], (packet[0] & 15) * 4
     elif version == 6:
-        total, headers = 40 + (packet[4] << 8 | packet[5]), 40
+        total, start = 40 + (packet[4] << 8 | packet[5]), 40
     else:
         return packet
-    if len(packet) >= total or len(packet) < headers + ENOUGH:
+    if len(packet) >= total or len(packet) < start:
         return packet
-    if len(packet) < headers + (packet[headers + 12] >> 4) * 4:
-        packet = packet[: headers + MIN_HEADER]  # an option may be cut: none is left
+    if len(packet) < start + ENOUGH:
+        packet = packet[: start + OFFSET_AT]  # so that no flags are read that were not kept
+    elif len(packet) < start + (packet[start + OFFSET_AT] >> 4) * 4:
+        packet = packet[: start + MIN_HEADER]  # an option may be cut: none is left
     return packet + bytes(total - len(packet))
 
 

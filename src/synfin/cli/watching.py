@@ -130,17 +130,21 @@ class _Recorder(HostRecorder):
         self._watch = watch
 
     def state_changed(self, now: int, key: bytes, old: State, trigger: Trigger, new: State) -> None:
+        """See HostRecorder."""
         super().state_changed(max(now, self._watch.latest), key, old, trigger, new)
 
     def dropped(self, now: int, key: bytes, reason: DropReason, segment: Segment | None) -> None:
+        """See HostRecorder."""
         if key:  # what is not TCP is not in the ladder
             super().dropped(max(now, self._watch.latest), key, reason, segment)
 
     def timer_started(self, now: int, key: bytes, timer: str, deadline: int) -> None:
+        """See HostRecorder."""
         moved = max(now, self._watch.latest)
         super().timer_started(moved, key, timer, deadline + moved - now)
 
     def segment_sent(self, now: int, key: bytes, segment: Outgoing) -> None:
+        """See HostRecorder."""
         self._watch.latest = max(now, self._watch.latest)
 
 

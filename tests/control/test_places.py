@@ -17,6 +17,11 @@ def test_the_folder_lies_in_the_runtime_directory_or_is_the_user_s_own_among_tem
     assert folder({}).name == f"synfin-{os.getuid()}"
 
 
+@pytest.mark.parametrize("runtime", ["", "relative", "./run"])
+def test_a_runtime_directory_that_depends_on_where_one_stands_is_none(runtime: str) -> None:
+    assert folder({"XDG_RUNTIME_DIR": runtime}) == folder({})  # XDG Base Directory Specification: such a path is ignored
+
+
 def test_the_folder_is_made_for_its_owner_alone_and_closed_where_it_was_open(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a").stat().st_mode & 0o777 == 0o700
     (tmp_path / "b").mkdir(mode=0o777)

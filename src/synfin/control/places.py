@@ -28,9 +28,10 @@ class Place(NamedTuple):
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """$XDG_RUNTIME_DIR/synfin; without that, a folder of the user's in the directory for temporary files."""
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / FOLDER if runtime else Path(tempfile.gettempdir()) / f"{FOLDER}-{os.getuid()}"
+    """$XDG_RUNTIME_DIR/synfin; without that, or with a relative path there (which the XDG Base Directory Specification has
+    ignored), a folder of the user's in the directory for temporary files."""
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    return Path(runtime) / FOLDER if os.path.isabs(runtime) else Path(tempfile.gettempdir()) / f"{FOLDER}-{os.getuid()}"
 
 
 def make_folder(path: Path) -> Path:

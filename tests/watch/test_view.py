@@ -91,7 +91,7 @@ def test_a_flood_is_shown_with_its_reasons_queues_sources_and_rates() -> None:
         "  States LISTEN 4  SYN-SENT 0  SYN-RECEIVED 4  ESTABLISHED 12  FIN-WAIT-1 0  FIN-WAIT-2 0",
         "         CLOSE-WAIT 0  CLOSING 0  LAST-ACK 0  TIME-WAIT 0",
         "  ! java/77 holds 340 connections in CLOSE-WAIT: the peers have closed, the program has not called",
-        "  close.",
+        "    close.",
     ]
 
 

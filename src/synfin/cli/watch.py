@@ -35,9 +35,9 @@ __all__ = ["Wanted", "Which", "list_half_open", "once", "watch"]
 
 STATUS: Final = {Level.NONE: 0, Level.SUSPECTED: 4, Level.FLOOD: 3}
 PLAIN_WIDTH: Final = 120  # columns where there is no terminal
-LEAST_LISTENERS: Final = 3
-LINES_OF_A_SOURCE: Final = 9  # on a screen, listeners apart
-LINES_OF_A_LISTENER: Final = 3
+MOST_REASONS: Final = 6
+LINES_OF_A_SOURCE: Final = 10  # on a screen of 80 columns: one listener and all around it, reasons apart
+LINES_OF_A_LISTENER: Final = 2
 
 SERVED: Final = Text(
     "Metrics at http://{host}:{port}/metrics; Ctrl-C ends it.", "指标位于 http://{host}:{port}/metrics；按 Ctrl-C 结束。"
@@ -149,13 +149,20 @@ def _live(moments: Iterator[list[Observed]], wanted: Wanted) -> None:
         with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
             for seen in moments:
                 last = seen
-                room = console.height // max(len(seen), 1) - LINES_OF_A_SOURCE
-                rows = max(room // LINES_OF_A_LISTENER, LEAST_LISTENERS)
                 head = heading(time.time(), wanted.interval, wanted.lang)
-                live.update(Group(head, Styled(""), screen(seen, wanted.lang, rows=rows, crop=True)), refresh=True)
+                rows, reasons = _room(console.height, len(seen))
+                body = screen(seen, wanted.lang, rows=rows, reasons=reasons, crop=True)
+                live.update(Group(head, Styled(""), body), refresh=True)
     finally:
         if last:
             _print_block(console, last, wanted)
+
+
+def _room(height: int, sources: int) -> tuple[int, int]:
+    """How many listeners and how many reasons of each of `sources` a screen of `height` lines has room for."""
+    spare = (height - 1) // sources - LINES_OF_A_SOURCE
+    reasons = max(min(spare, MOST_REASONS), 1)
+    return max((spare - reasons) // LINES_OF_A_LISTENER, 0) + 1, reasons
 
 
 def _metrics(host: str, port: int) -> "Metrics":

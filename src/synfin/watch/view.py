@@ -11,6 +11,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text as Styled
 
 from synfin.engine.state import State
@@ -97,8 +98,10 @@ def heading(now: float, interval: float | None, lang: str) -> Styled:
     return line
 
 
-def screen(sources: Sequence[Observed], lang: str, *, rows: int | None = None, crop: bool = False) -> RenderableType:
-    """All `sources`, one below the other; at most `rows` listeners of each (None: all).
+def screen(
+    sources: Sequence[Observed], lang: str, *, rows: int | None = None, reasons: int | None = None, crop: bool = False
+) -> RenderableType:
+    """All `sources`, one below the other; at most `rows` listeners of each and `reasons` of each finding (None: all).
 
     With `crop` a row of the table that is too long is cut, else it is not.
     """
@@ -106,14 +109,14 @@ def screen(sources: Sequence[Observed], lang: str, *, rows: int | None = None, c
     for each in sources:
         if blocks:
             blocks.append(Styled(""))
-        blocks += _block(each, lang, rows, crop)
+        blocks += _block(each, lang, rows, reasons, crop)
     return Group(*blocks)
 
 
-def _block(seen: Observed, lang: str, rows: int | None, crop: bool) -> list[RenderableType]:
+def _block(seen: Observed, lang: str, rows: int | None, reasons: int | None, crop: bool) -> list[RenderableType]:
     blocks: list[RenderableType] = [_title(seen, lang)]
     for finding in seen.findings:
-        blocks += _finding(finding, lang)
+        blocks += _finding(finding, lang, reasons)
     ordered = ranked(seen)
     shown = ordered if rows is None else ordered[:rows]
     blocks += _listeners(shown, lang, crop) if shown else [_indented(Styled(NO_LISTENERS.say(lang), style="dim"))]
@@ -121,7 +124,7 @@ def _block(seen: Observed, lang: str, rows: int | None, crop: bool) -> list[Rend
         blocks.append(_indented(Styled(HIDDEN.say(lang, count=len(ordered) - len(shown)), style="dim")))
     blocks.append(_Line(TOGETHER.say(lang), map(Styled, _together(seen, lang)), SEPARATOR.say(lang)))
     blocks.append(_Line(STATES.say(lang), _states(seen), "  "))
-    blocks += [_indented(Styled(f"! {pile.say(lang)}", style="yellow")) for pile in seen.piles]
+    blocks += [_marked("!", pile.say(lang), "yellow") for pile in seen.piles]
     blocks += [_indented(Styled(line, style="dim")) for line in notes(seen, lang)]
     return blocks
 
@@ -136,11 +139,17 @@ def notes(seen: Observed, lang: str) -> list[str]:
     return [OWNERS_HIDDEN.say(lang)] if seen.hidden else []
 
 
-def _finding(finding: Finding, lang: str) -> list[RenderableType]:
+def _finding(finding: Finding, lang: str, reasons: int | None) -> list[RenderableType]:
     """What is said, and below it why."""
-    lines = [Styled(finding.title.say(lang), style=STYLES[finding.level] if finding.level else "yellow")]
-    lines += [Styled(f"- {reason.say(lang)}") for reason in finding.reasons]
-    return [_indented(line) for line in lines]
+    title = Styled(finding.title.say(lang), style=STYLES[finding.level] if finding.level else "yellow")
+    return [_indented(title), *(_marked("-", reason.say(lang)) for reason in finding.reasons[:reasons])]
+
+
+def _marked(mark: str, sentence: str, style: str = "") -> RenderableType:
+    """A sentence behind a mark; what does not fit goes on below its first word."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(Styled(mark, style=style), Styled(sentence, style=style))
+    return _indented(grid)
 
 
 def _indented(content: RenderableType) -> Padding:

@@ -1,5 +1,6 @@
 """A capture as samples: windows of time, what each tells, and a capture that tcpdump writes of what hping3 sends."""
 
+import contextlib
 import io
 import os
 import signal
@@ -10,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synfin.capture.headers import Tally
-from synfin.capture.reader import Capture
+from synfin.capture.reader import Capture, CaptureError
+from synfin.cli.main import run
 from synfin.engine.segment import ACK, SYN
 from synfin.watch.captured import samples
 from synfin.watch.sample import Counts, HalfOpenEntry, ListenerSample, Sample
@@ -165,3 +169,20 @@ def test_a_flood_that_tcpdump_records_is_counted_as_tshark_does(tmp_path: Path) 
     assert listener.half_open == answers - listener.counts.syn_ack_repeats
     assert (listener.counts.completed, listener.counts.expired, listener.counts.resets) == (0, 0, 0)
     assert tally.tcp == tally.packets == counted(file, "tcp")
+
+
+@pytest.mark.parametrize(("scenario", "syns"), [("three-way-handshake", 1), ("lost-syn", 2)])
+def test_packets_on_both_ends_of_a_simulated_link_count_once(tmp_path: Path, scenario: str, syns: int) -> None:
+    path = tmp_path / "demo.pcapng"
+    assert run(["demo", scenario, "--pcap", str(path)]) == 0
+    last = taken(path.read_bytes())[-1]
+    assert last.totals == Counts(syns=syns, syn_ack_repeats=0, completed=1, expired=0, resets=0)
+
+
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=30), st.sampled_from([101, 1, 113, 276, 0]))
+def test_any_damage_to_a_capture_is_samples_or_that_error(at: int, put: bytes, link: int) -> None:
+    before = {101: b"", 1: bytes(12) + b"\x08\x00", 113: bytes(14) + b"\x08\x00", 276: b"\x08\x00" + bytes(18), 0: b"\2\0\0\0"}
+    whole = pcap(*((time, before[link] + data) for time, data in [*opening(100, 1), *opening(100.5, 2)]), link=link)
+    with contextlib.suppress(CaptureError):
+        for sample in taken(whole[:at] + put + whole[at + len(put) :]):
+            assert all(each.half_open >= 0 for each in sample.listeners)

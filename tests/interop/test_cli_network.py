@@ -165,7 +165,7 @@ def test_connect_to_a_name_in_a_network_of_its_own_waits_for_somebody_to_listen(
 def test_connect_to_a_name_that_there_is_not_says_so(synfin: Programs) -> None:
     done = synfin.run("connect", "nowhere", "9000", given="")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("synfin: nowhere port 9000: ") and done.stderr.count("\n") == 1
+    assert done.stderr == "synfin: nowhere port 9000: Name or service not known\n"
 
 
 def test_discard_takes_everything_and_chargen_gives_without_end(synfin: Programs) -> None:

@@ -55,6 +55,8 @@ def invoked() -> str:
 
 def in_words(error: OSError) -> str:
     """What the errno says; asyncio's own texts repeat the address."""
+    if isinstance(error, socket.gaierror):  # whose numbers are no errno
+        return error.strerror or str(error)
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -129,9 +131,9 @@ class Session:
         """Write what was watched."""
         if self.watch is None:
             return
-        self.watch.close()
+        whole = self.watch.close()
         sys.stdout.write(self.watch.ladder(self.network.lang, colour()))
-        if self.network.pcap is not None:
+        if whole:
             print(f"synfin: {self.network.pcap}", file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -258,3 +259,17 @@ def test_nothing_listens_at_the_port_of_the_metrics_once_the_block_is_over() -> 
         port = metrics.port
     with Metrics("127.0.0.1", port) as again:
         assert again.port == port
+
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "watch.md"
+
+
+def test_the_page_about_watching_has_every_key_and_every_metric() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    made = as_object(kernel(), 1)
+    keys = {*made, *made["findings"][0], *made["findings"][0]["reasons"][0], *made["listeners"][0], *made["warnings"][0]}
+    keys |= {*COUNTS, "new_half_open", *entry_as_object(kernel(), entries(1)[0]), *(f'"{kind}"' for kind in Kind)}
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
+    metrics = {name.partition("{")[0] for name in fetched(kernel(), synfin())}
+    counted = {f"synfin_{part}{name}_total" for part in ("", "listener_") for name in COUNTS}  # by their pattern
+    assert sorted(name for name in metrics - counted if f"`{name}`" not in page) == []

@@ -73,7 +73,8 @@ class HalfOpen:
 
     @property
     def syn_acks(self) -> int:
-        """SYN,ACKs sent, the first included; answers to repeated SYNs beyond the fifteenth are left out."""
+        """SYN,ACKs sent, the first included. Answers to repeated SYNs beyond the fifteenth are left out, those that a late
+        driver merged into one count each."""
         return self.level + self.again + 1
 
     def syn(self) -> Segment:

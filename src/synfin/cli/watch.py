@@ -36,7 +36,7 @@ __all__ = ["Wanted", "Which", "list_half_open", "once", "watch"]
 STATUS: Final = {Level.NONE: 0, Level.SUSPECTED: 4, Level.FLOOD: 3}
 PLAIN_WIDTH: Final = 120  # columns where there is no terminal
 MOST_REASONS: Final = 6
-LINES_OF_A_SOURCE: Final = 10  # on a screen of 80 columns: one listener and all around it, reasons apart
+LINES_OF_A_SOURCE: Final = 11  # on a screen of 80 columns: one listener and all around it, reasons apart
 LINES_OF_A_LISTENER: Final = 2
 
 SERVED: Final = Text(

@@ -33,12 +33,12 @@ FIRST: Final = Text("first sample: rates follow", "首次采样：速率稍后�
 EVERY: Final = Text("every {interval:g} s; Ctrl-C ends it", "每 {interval:g} 秒一次；按 Ctrl-C 结束")
 
 HEAD: Final = (
-    Text("Listener", "监听地址"), Text("SYN_RECV", "半连接"), Text("Accept", "accept 队列"), Text("Drops/s", "丢弃/秒"),
-    Text("New/s", "新增/秒"), Text("Nets", "网段"), Text("New nets/s", "新网段/秒"), Text("Program", "程序"),
+    Text("Listener", "监听地址"), Text("SYN_RECV", "半连接"), Text("Accept", "全连接"), Text("Drops/s", "丢弃/秒"),
+    Text("New/s", "新增/秒"), Text("Nets", "网段"), Text("Nets/s", "网段/秒"), Text("Program", "程序"),
 )  # fmt: skip
 NO_LISTENERS: Final = Text("Nothing listens here.", "这里没有任何监听套接字。")
 HIDDEN: Final = Text("and {count} listeners more, all of them quieter", "另有 {count} 个较空闲的监听套接字未列出")
-FROM: Final = Text("from {prefixes}", "来自 {prefixes}")
+FROM: Final = Text("from {prefix}", "来自 {prefix}")
 OTHERS: Final = Text("{count} more", "其余 {count} 个网段")
 
 # The totals and, for a synfin, each listener's: by the names in sample.COUNTS.
@@ -217,7 +217,7 @@ def _listeners(shown: Sequence[ListenerChange], lang: str, crop: bool) -> list[R
     for each, line in zip(shown, lines, strict=True):
         blocks.append(_indented(line))
         if each.top:
-            blocks.append(_indented(Styled("  " + _sources(each, lang), style="dim")))
+            blocks.append(_Line(" ", _sources(each, lang), ", "))
         syns = each.rates.counts["syns"]
         if syns is not None and len(shown) > 1:
             parts = [SYNS.say(lang, rate=rate(syns)), *_rates(each.rates, lang)]
@@ -272,11 +272,12 @@ def _dropped(each: ListenerChange) -> float | None:
     return sum(known) if known else None
 
 
-def _sources(each: ListenerChange, lang: str) -> str:
+def _sources(each: ListenerChange, lang: str) -> list[Styled]:
     parts = [f"{prefix(found)} ({found.entries})" for found in each.top]
+    parts[0] = FROM.say(lang, prefix=parts[0])
     if each.prefixes > len(parts):
         parts.append(OTHERS.say(lang, count=f"{each.prefixes - len(parts):,}"))
-    return FROM.say(lang, prefixes=", ".join(parts))
+    return [Styled(part, style="dim") for part in parts]
 
 
 def entry_rows(found: Iterable[HalfOpenEntry], lang: str) -> list[str]:

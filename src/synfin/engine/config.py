@@ -41,7 +41,7 @@ class TcpConfig:
     # Listening: what a SYN flood meets (RFC 4987)
     syn_backlog: int = 0  # half-open entries that a listener keeps; 0: as listen's backlog, at least 8
     syn_queue_policy: str = "drop"  # when they are too many and no cookie answers: "drop" the SYN, or the "oldest" entry goes
-    syn_cookies: str = "pressure"  # 3.6: "off", "pressure" (when the queue is full, as Linux), "always"
+    syn_cookies: str = "pressure"  # 3.6: "off", "pressure" (3.7: when the queue is full, as Linux), "always"
     accept_overflow: str = "ignore"  # the final ACK while the accept queue is full: "ignore" it (as Linux) or "reset"
 
     # Keep-alive, RFC 9293 3.8.4; off unless asked for (MUST-25)

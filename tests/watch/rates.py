@@ -21,6 +21,11 @@ SECOND: Final = 1_000_000_000
 IN_TIME: Final = 3.0  # seconds from a flood's first SYN in which it has to be called one; samples are a second apart
 LATE: Final = 70.0  # the same of a slow flood: its queue takes 50 s to fill
 CHUNK: Final = 25
+NAMES: Final = " | ".join(streams.SOURCES)
+HEADINGS: Final = {
+    "innocent": f"| innocent case | minutes | {NAMES} |\n|---|---|---|---|---|",
+    "flood": f"| flood | {NAMES} |\n|---|---|---|---|",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ def main() -> None:
     asked = parser.parse_args()
     seeds = SEEDS["tuning" if asked.tuning else "held_out"]
     jobs = [("innocent", case, seeds["minutes"] if asked.minutes is None else asked.minutes) for case in streams.INNOCENT]
-    jobs += [("flood", case, seeds["floods"] if asked.floods is None else asked.floods) for case in (*streams.FLOODS, "slow flood")]
+    floods = seeds["floods"] if asked.floods is None else asked.floods
+    jobs += [("flood", case, floods) for case in (*streams.FLOODS, "slow flood")]
     with ProcessPoolExecutor(asked.workers) as pool:
         waiting = []
         for what, case, number in jobs:
@@ -124,9 +130,8 @@ def main() -> None:
         heading = ""
         for what, case, futures in waiting:
             if what != heading:
-                names = " | ".join(streams.SOURCES)
                 heading = what
-                print(f"\n| innocent case | minutes | {names} |\n|---|---|---|---|---|" if what == "innocent" else f"\n| flood | {names} |\n|---|---|---|---|")
+                print("\n" + HEADINGS[what])
             outcomes = [outcome for future in futures for outcome in future.result()]
             print(innocent_row(case, outcomes) if what == "innocent" else flood_row(case, outcomes), flush=True)
 

@@ -36,7 +36,9 @@ def table(rows: list[HalfOpenEntry], at: int = 0, limit: int | None = None, **st
     return Sample(at=at * SECOND, source="table", listeners=(listener,), states=states)
 
 
-def kernel(rate: int, seconds: int, cookies: bool = True, backlog: int = 256, listeners: int = 1, clients: int = 20) -> list[Sample]:
+def kernel(
+    rate: int, seconds: int, cookies: bool = True, backlog: int = 256, listeners: int = 1, clients: int = 20
+) -> list[Sample]:
     """hping3 --rand-source against the kernel from second 3 on, as measured on Linux 6.18: the queue fills, then its length
     stays, cookies go out (or SYNs are dropped), ListenOverflows stays 0. Clients complete meanwhile, by cookie if need be."""
     sources = forged(backlog)
@@ -84,16 +86,20 @@ def synfin(rate: int, seconds: int, policy: str, limit: int = 256, clients: int 
             syn_queue_drops=beyond if policy == "off" else 0, evicted=0, accept_queue_drops=0, expired=0, resets=0,
         )  # fmt: skip
         listener = ListenerSample(
-            address=ANY, port=80, half_open=len(rows), half_open_limit=limit, accept_limit=128, entries=tuple(rows), counts=counts,
+            address=ANY, port=80, half_open=len(rows), half_open_limit=limit, accept_limit=128, entries=tuple(rows),
+            counts=counts,
         )  # fmt: skip
         made.append(Sample(at=second * SECOND, source="synfin", listeners=(listener,)))
     return made
 
 
 HPING = {
-    **{f"kernel, cookies {cookies}": lambda rate, cookies=cookies: kernel(rate, 20, cookies) for cookies in (True, False)},
-    **{f"synfin, cookies {policy}": lambda rate, policy=policy: synfin(rate, 20, policy) for policy in ("off", "pressure", "always")},
-}  # fmt: skip
+    "kernel, cookies True": lambda rate: kernel(rate, 20, True),
+    "kernel, cookies False": lambda rate: kernel(rate, 20, False),
+    "synfin, cookies off": lambda rate: synfin(rate, 20, "off"),
+    "synfin, cookies pressure": lambda rate: synfin(rate, 20, "pressure"),
+    "synfin, cookies always": lambda rate: synfin(rate, 20, "always"),
+}
 
 
 @pytest.mark.parametrize("lost", ["nothing", "cookies", "entropy", "repeats", "overflows"])
@@ -194,7 +200,9 @@ def test_a_full_accept_queue_is_a_slow_server_and_no_flood() -> None:
         )  # fmt: skip
         return Sample(
             at=second * SECOND, source="kernel", listeners=(listener,),
-            totals=Counts(completed=130, cookies_sent=0, cookies_accepted=0, syn_queue_drops=0, accept_queue_drops=900 * second),
+            totals=Counts(
+                completed=130, cookies_sent=0, cookies_accepted=0, syn_queue_drops=0, accept_queue_drops=900 * second
+            ),
         )  # fmt: skip
 
     [found] = judge([seen(second) for second in range(5)])
@@ -219,7 +227,8 @@ def test_what_a_flood_leaves_behind_is_no_flood() -> None:
         more = {"completed": 20, "cookies_sent": 20, "cookies_accepted": 20}
         counts = {name: getattr(last.totals, name) + each * second for name, each in more.items()}
         totals = Counts(**counts, syn_queue_drops=0, accept_queue_drops=0)
-        said.append(worst(watcher.add(Sample(at=last.at + second * SECOND, source="kernel", listeners=(listener,), totals=totals))))
+        sample = Sample(at=last.at + second * SECOND, source="kernel", listeners=(listener,), totals=totals)
+        said.append(worst(watcher.add(sample)))
     assert Level.FLOOD not in said[3:]
 
 

@@ -58,8 +58,9 @@ def many(failed: int, seconds: float, pressure: float, settings: Settings) -> fl
 
 
 def handshakes(
-    begun: Sequence[int], completed: Sequence[int], seconds: Sequence[float], pressure: float, settings: Settings, code: str
-) -> Evidence:
+    begun: Sequence[int], completed: Sequence[int], seconds: Sequence[float], resets: Sequence[int], pressure: float,
+    settings: Settings, code: str,
+) -> Evidence:  # fmt: skip
     """Handshakes that had at least one interval to complete and did not, over several spans; the one that says most.
 
     The newest interval's handshakes are not asked for; its completions are all credited to the older ones. A flood that has
@@ -75,7 +76,9 @@ def handshakes(
         total = sum(begun[-span - 1 : -1])
         failed = max(total - sum(completed[-span - 1 :]), 0)
         share = lower_bound(failed, total, settings.confidence)
-        found = Evidence(code, failed, total, share, many(failed, sum(seconds[-span - 1 : -1]), pressure, settings))
+        light = min(sum(resets[-span - 1 : -1]), failed)
+        lasting = failed - round(light * (1 - settings.reset_part))
+        found = Evidence(code, failed, total, share, many(lasting, sum(seconds[-span - 1 : -1]), pressure, settings))
         if found.score > best.score or best.total == 0:
             best = found
     return best
@@ -88,7 +91,7 @@ def by_counts(intervals: Sequence[Interval], pressure: float, settings: Settings
         return None
     return handshakes(
         [each.taken or 0 for each in known], [each.completed or 0 for each in known], [each.seconds for each in known],
-        pressure, settings, "handshakes",
+        [each.resets for each in known], pressure, settings, "handshakes",
     )  # fmt: skip
 
 
@@ -99,7 +102,7 @@ def by_cookies(intervals: Sequence[Interval], settings: Settings, needed: int = 
         return None
     found = handshakes(
         [each.by_cookie or 0 for each in known], [each.completed_by_cookie or 0 for each in known],
-        [each.seconds for each in known], 0.0, settings, "cookies",
+        [each.seconds for each in known], [0] * len(known), 0.0, settings, "cookies",
     )  # fmt: skip
     return found if found.failed >= needed else None
 
@@ -165,7 +168,8 @@ def pressing(listener: ListenerSample, intervals: Sequence[Interval], settings: 
 def alone(listener: ListenerSample, states: Mapping[str, int], pressure: float, settings: Settings) -> Evidence:
     """A single table: by age where it tells ages, and else half-open entries against the connections in it.
 
-    Where all entries are young, their number against the connections' counts half: a flood may just have begun.
+    Where all entries are young, their number against the connections' counts half: a flood may just have begun. That is
+    said of a table that tells other states too, and of no other.
     """
     aged = by_age(listener, pressure, settings)
     half = max(listener.half_open, len(listener.entries))
@@ -174,7 +178,8 @@ def alone(listener: ListenerSample, states: Mapping[str, int], pressure: float, 
     share = lower_bound(half, total, settings.confidence)
     if aged is None:
         return Evidence("table", half, total, share, volume)
-    return max(aged, Evidence("table", half, total, share, volume / 2), key=lambda each: each.score)
+    young = Evidence("table", half, total, share, volume / 2 if states else 0.0)
+    return max(aged, young, key=lambda each: each.score)
 
 
 def _newest(intervals: Sequence[Interval], *fields: str) -> list[Interval]:

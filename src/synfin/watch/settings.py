@@ -23,8 +23,9 @@ class Settings:
     confidence: float = 2.0  # standard deviations of Wilson's lower bound: few handshakes prove little
 
     # How much has to fail before its share counts in full
-    unfinished: int = 20  # handshakes: three strays or a scan's one SYN a port are none
+    unfinished: int = 15  # handshakes: three strays or a scan's one SYN a port are none
     unfinished_rate: float = 10.0  # a second: 630 entries in 63 s, more than most backlogs; slower is the full queue's matter
+    reset_part: float = 0.1  # of a failure, where an RST ended the entry: it held the queue for a round trip only
     pressure: float = 0.75  # of the SYN queue: Linux prunes from a half on, the last quarter is what normal peaks need
     pressed: int = 20  # entries: the full queue of a listener that keeps 8 is no evidence
     table_entries: int = 100  # entries, where neither limit nor counters are known
@@ -40,8 +41,8 @@ class Settings:
 
     # Sources
     concentrated: float = 0.6  # of the entries from one host or prefix: then it is named
-    concentrated_weight: float = 0.8  # one host may be a peer behind a bad line, which completes a quarter at 50 % loss
-    unknown_weight: float = 0.9  # sources not seen, or neither random nor concentrated
+    concentrated_weight: float = 0.75  # a few hosts may be behind a bad line: at 50 % loss 77 % of their entries are old
+    unknown_weight: float = 0.95  # sources not seen: nothing speaks against a flood, but one thing less speaks for it
     randomness: float = 0.8  # of the entropy that so many sources allow
     sources: int = 8  # entries below which nothing is said of the sources
 

@@ -17,7 +17,7 @@ from synfin.watch import evidence
 from synfin.watch.entropy import Sources, sources
 from synfin.watch.evidence import Evidence
 from synfin.watch.findings import Finding, Kind, Level, Reason
-from synfin.watch.sample import ListenerSample, Sample
+from synfin.watch.sample import NOTHING, ListenerSample, Sample
 from synfin.watch.settings import INPUTS, Settings
 from synfin.watch.verdict_words import REASONS, TITLES
 from synfin.watch.window import Name, Track, grown, interval, reduced
@@ -123,7 +123,12 @@ class Watcher:
     def _pieces(self, track: Track, listener: ListenerSample, sample: Sample, single: bool) -> list[Evidence]:
         settings, pressure = self.settings, evidence.pressed(listener, self.settings)
         if single or not track.intervals:
-            return [evidence.alone(listener, sample.states, pressure, settings)] if listener.half_open else []
+            if not listener.half_open:
+                return []
+            if listener.counts != NOTHING or sample.totals != NOTHING:  # a second sample will tell more
+                aged = evidence.by_age(listener, pressure, settings)
+                return [aged] if aged is not None else []
+            return [evidence.alone(listener, sample.states, pressure, settings)]
         intervals = list(track.intervals)
         newest = intervals[-1]
         found = [
@@ -131,8 +136,9 @@ class Watcher:
             evidence.by_cookies(intervals, settings),
             evidence.by_age(listener, pressure, settings, intervals),
         ]
+        # What a full queue still takes says nothing of those it does not take.
         healthy = newest.taken is not None and (newest.completed or 0) >= settings.healthy * newest.taken > 0
-        if not healthy:
+        if not healthy or pressure >= 1.0:
             found.append(evidence.by_waiting(intervals, pressure, settings))
         return [each for each in found if each is not None]
 
@@ -148,7 +154,7 @@ class Watcher:
             return Origin(Kind.HOST if host else Kind.PREFIX, settings.concentrated_weight, seen)
         if seen.randomness >= settings.randomness:
             return Origin(Kind.RANDOM, 1.0, seen)
-        return Origin(Kind.UNKNOWN, settings.unknown_weight, seen)
+        return Origin(Kind.UNKNOWN, settings.concentrated_weight, seen)
 
     def _nowhere(self, owner: Name | None, findings: Sequence[Finding]) -> Finding | None:
         """Cookies that no listener can be named for, unless some listener's own flood explains them."""

@@ -206,6 +206,7 @@ def watching(made: Field, server: Server, log: Path, interval: float = 0.5) -> I
             while not log.stat().st_size and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
             yield
+            assert process.poll() is None, log.read_text()[-1000:]
         finally:
             _end(process)
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -37,6 +38,7 @@ class Canned:
 
     def __init__(self, which: command.Which) -> None:
         self.which = which
+        self.silent: tuple[str, ...] = ()
 
     def observe(self, *, between: bool = False) -> list[Observed]:
         type(self).observed += not between
@@ -244,3 +246,44 @@ def test_metrics_are_served_until_it_is_interrupted(tmp_path: Path) -> None:
 )
 def test_a_screen_has_room_for_so_many_listeners_and_reasons(height: int, sources: int, listeners: int, reasons: int) -> None:
     assert command._room(height, sources) == (listeners, reasons)
+
+
+class Stopped:
+    """A control socket at which no synfin of today answers."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(folder / f"stopped.{os.getpid()}"))
+        self.listener.listen(16)
+
+    def refuse(self) -> None:
+        """Answer as an older synfin would."""
+        while True:
+            try:
+                line, _ = self.listener.accept()
+            except OSError:
+                return
+            with line:
+                known = b'"status"' in line.recv(4096)
+                line.sendall(b'{"pid": 1}\n' if known else b'{"error": "no such request"}\n')
+
+
+def test_a_synfin_that_refuses_is_told_of_and_the_kernel_is_watched_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    stopped = Stopped(tmp_path / "synfin")
+    thread = threading.Thread(target=stopped.refuse)
+    thread.start()
+    try:
+        assert run(["watch", "--half-open", "--name", "stopped"]) == 2
+        assert run(["watch", "--once", "--interval", "0.05", "--lang", "en"]) in (0, 3, 4)
+    finally:
+        stopped.listener.shutdown(socket.SHUT_RDWR)
+        stopped.listener.close()
+        thread.join()
+    out, err = capsys.readouterr()
+    assert err == f"synfin: synfin stopped/{os.getpid()} does not answer\n"
+    assert out.splitlines()[1] == f"synfin stopped/{os.getpid()} does not answer"
+    assert out.splitlines()[3].startswith("Kernel  ")

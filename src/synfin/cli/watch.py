@@ -64,11 +64,11 @@ def once(which: Which, wanted: Wanted) -> int:
         time.sleep(wanted.interval / 2)
         sources.observe(between=True)
         time.sleep(wanted.interval / 2)
-        seen = sources.observe()
+        seen = _some(sources)
     if wanted.as_json:
         _print_json(seen)
     else:
-        _print_block(_console(), seen, wanted)
+        _print_block(_console(), sources, seen, wanted)
     return STATUS[max(each.level for each in seen)]
 
 
@@ -87,11 +87,11 @@ def watch(which: Which, wanted: Wanted) -> int:
             for seen in moments:
                 _print_json(seen)
         elif wants_colour(sys.stdout, {**os.environ, "NO_COLOR": ""}):
-            _live(moments, wanted)
+            _live(sources, moments, wanted)
         else:
             console = _console()
             for seen in moments:
-                _print_block(console, seen, wanted)
+                _print_block(console, sources, seen, wanted)
                 console.print()
                 sys.stdout.flush()
     return 0
@@ -100,7 +100,7 @@ def watch(which: Which, wanted: Wanted) -> int:
 def list_half_open(which: Which, as_json: bool, lang: str) -> None:
     """Print every half-open connection of what is watched. Raises UsageError when there is nothing to watch."""
     with Sources(which) as sources:
-        seen = sources.observe()
+        seen = _some(sources)
     for index, each in enumerate(seen):
         entries = [entry for listener in each.change.sample.listeners for entry in listener.entries]
         if as_json:
@@ -111,6 +111,14 @@ def list_half_open(which: Which, as_json: bool, lang: str) -> None:
             print()
         print(f"# {title(each, lang)}")
         print("\n".join([*entry_rows(entries, lang), *notes(each, lang)]))
+
+
+def _some(sources: Sources) -> list[Observed]:
+    """What is seen now. Raises UsageError when nothing that is watched answers."""
+    seen = sources.observe()
+    if not seen:
+        raise UsageError(f"synfin {sources.silent[0]} does not answer")
+    return seen
 
 
 def _moments(sources: Sources, interval: float) -> Iterator[list[Observed]]:
@@ -134,14 +142,14 @@ def _print_json(seen: list[Observed]) -> None:
         print(json.dumps(as_object(each, time.time_ns()), ensure_ascii=False), flush=True)
 
 
-def _print_block(console: Console, seen: list[Observed], wanted: Wanted) -> None:
+def _print_block(console: Console, sources: Sources, seen: list[Observed], wanted: Wanted) -> None:
     with console.capture() as capture:
         console.print(heading(time.time(), None, wanted.lang))
-        console.print(screen(seen, wanted.lang), crop=False)
+        console.print(screen(seen, wanted.lang, silent=sources.silent), crop=False)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _live(moments: Iterator[list[Observed]], wanted: Wanted) -> None:
+def _live(sources: Sources, moments: Iterator[list[Observed]], wanted: Wanted) -> None:
     """On a screen of its own; what was seen last stays behind on the terminal."""
     console = _console()
     last: list[Observed] = []
@@ -150,12 +158,12 @@ def _live(moments: Iterator[list[Observed]], wanted: Wanted) -> None:
             for seen in moments:
                 last = seen
                 head = heading(time.time(), wanted.interval, wanted.lang)
-                rows, reasons = _room(console.height, len(seen))
-                body = screen(seen, wanted.lang, rows=rows, reasons=reasons, crop=True)
+                rows, reasons = _room(console.height, max(len(seen), 1))
+                body = screen(seen, wanted.lang, silent=sources.silent, rows=rows, reasons=reasons, crop=True)
                 live.update(Group(head, Styled(""), body), refresh=True)
     finally:
         if last:
-            _print_block(console, last, wanted)
+            _print_block(console, sources, last, wanted)
 
 
 def _room(height: int, sources: int) -> tuple[int, int]:

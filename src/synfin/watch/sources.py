@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, Self
 
-from synfin.control.client import Gone, find, running
-from synfin.control.places import Place
+from synfin.control.client import Gone, find
+from synfin.control.places import Place, folder, places
 from synfin.engine.errors import UsageError
 from synfin.watch.findings import Finding
 from synfin.watch.kernel import KernelSource
@@ -56,7 +56,10 @@ class _Memory:
 
 
 class Sources:
-    """`observe` them as often as wanted. Raises UsageError when what was asked for does not run, OSError for the kernel."""
+    """`observe` them as often as wanted; `silent` are those, as name/pid, that did not answer the last time.
+
+    Raises UsageError when what was asked for does not run, OSError for the kernel.
+    """
 
     def __init__(self, which: Which) -> None:
         self._which = which
@@ -64,6 +67,7 @@ class Sources:
             find(os.environ, name=which.name, pid=which.pid)
         self._kernel = KernelSource() if which.kernel or not which.named else None
         self._memories: dict[Place | None, _Memory] = {}
+        self.silent: tuple[str, ...] = ()
 
     def observe(self, *, between: bool = False) -> list[Observed]:
         """All sources as they are now, the kernel first. Raises UsageError when none is left.
@@ -76,17 +80,27 @@ class Sources:
             memory = kept[None] = self._memories.get(None) or _Memory()
             seen.append(_of_kernel(self._kernel, memory, between))
         if self._which.running:
-            for place, _ in running(os.environ, name=self._which.name, pid=self._which.pid):
-                memory = self._memories.get(place) or _Memory()
-                try:
-                    found = _of_running(place, memory, between)
-                except Gone:
-                    continue
-                kept[place] = memory
-                seen.append(found)
+            seen += self._running(kept, between)
         self._memories = kept
-        if not seen:
+        if not seen and not self.silent:
             raise UsageError("what was watched has ended")
+        return seen
+
+    def _running(self, kept: dict[Place | None, _Memory], between: bool) -> list[Observed]:
+        """Every synfin that answers. One that does not, since it is stopped or too busy, may answer again."""
+        seen, silent = [], []
+        for place in places(folder(os.environ)):
+            if self._which.name not in (None, place.name) or self._which.pid not in (None, place.pid):
+                continue
+            memory = self._memories.get(place) or _Memory()
+            try:
+                seen.append(_of_running(place, memory, between))
+            except Gone:
+                continue
+            except UsageError:
+                silent.append(f"{place.name}/{place.pid}")
+            kept[place] = memory
+        self.silent = tuple(silent)
         return seen
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ RUNNING: Final = Text("synfin {name}, process {pid}", "synfin {name}，进程 {p
 SINCE: Final = Text("rates over {seconds:.3g} s", "速率取自最近 {seconds:.3g} 秒")
 FIRST: Final = Text("first sample: rates follow", "首次采样：速率稍后给出")
 
+SILENT: Final = Text("synfin {who} does not answer", "synfin {who} 没有应答")
 EVERY: Final = Text("every {interval:g} s; Ctrl-C ends it", "每 {interval:g} 秒一次；按 Ctrl-C 结束")
 
 HEAD: Final = (
@@ -99,13 +100,14 @@ def heading(now: float, interval: float | None, lang: str) -> Styled:
 
 
 def screen(
-    sources: Sequence[Observed], lang: str, *, rows: int | None = None, reasons: int | None = None, crop: bool = False
-) -> RenderableType:
+    sources: Sequence[Observed], lang: str, *, silent: Sequence[str] = (), rows: int | None = None,
+    reasons: int | None = None, crop: bool = False,
+) -> RenderableType:  # fmt: skip
     """All `sources`, one below the other; at most `rows` listeners of each and `reasons` of each finding (None: all).
 
-    With `crop` a row of the table that is too long is cut, else it is not.
+    `silent` are those that do not answer. With `crop` a row of the table that is too long is cut, else it is not.
     """
-    blocks: list[RenderableType] = []
+    blocks: list[RenderableType] = [Styled(SILENT.say(lang, who=who), style="yellow") for who in silent]
     for each in sources:
         if blocks:
             blocks.append(Styled(""))

@@ -173,13 +173,14 @@ class Listener(Entry):
             self._drop(DropReason.ACCEPT_QUEUE_FULL, key, seg, now)
             return None
         # What follows TIME-WAIT needs an ISN of its own, and is as bounded as TIME-WAIT is: it always gets a record.
-        if above < 0:
-            if self._answers_by_cookie():
-                self._send_cookie(key, seg, now)
-                return None
-            if not self._room(key, seg, now):
-                return None
-        self._only_syn(key, seg, now)
+        by_cookie = above < 0 and self._answers_by_cookie()
+        if above < 0 and not by_cookie and not self._room(key, seg, now):
+            return None
+        if seg.payload or flags & FIN:
+            self._drop(DropReason.DATA_ON_SYN, key, seg, now)
+        if by_cookie:
+            self._send_cookie(key, seg, now)
+            return None
         iss = self._isn(key, now)
         if above >= 0 and not gt(iss, above):
             iss = (above + REOPEN_STEP) & MASK
@@ -202,10 +203,6 @@ class Listener(Entry):
         self.counts.evicted += 1
         self._remove(*oldest, Trigger.ABORT, now)
         return True
-
-    def _only_syn(self, key: bytes, seg: Segment, now: int) -> None:
-        if seg.payload or seg.flags & FIN:
-            self._drop(DropReason.DATA_ON_SYN, key, seg, now)
 
     def _in_syn_received(self, key: bytes, record: HalfOpen, seg: Segment, now: int) -> Connection | None:
         """3.10.7.4 for a record, in its order: sequence, RST, SYN, ACK; a repeated SYN and PAWS (RFC 7323 5.3) before."""
@@ -331,7 +328,6 @@ class Listener(Entry):
     def _send_cookie(self, key: bytes, seg: Segment, now: int) -> None:
         """Answer a SYN and keep nothing of it. Without timestamps there is no place for window scale and SACK."""
         assert self.cookies is not None, "asked before"
-        self._only_syn(key, seg, now)
         config, offer = self.config, self._offered()
         options, shift, stamped = NO_TIMESTAMPS, 0, seg.has_timestamps and config.timestamps
         if stamped:

@@ -9,7 +9,7 @@ from typing import Final
 
 from synfin.engine.counts import ListenerCounts
 from synfin.engine.listener import Listener
-from synfin.stack.addresses import ANY4, ANY6, listener_key, local_of, text
+from synfin.stack.addresses import ANY4, ANY6, IP4_KEY, listener_key, text
 from synfin.stack.errors import AddressNotAvailable, InvalidAddress
 from synfin.stack.ports import Binding, Ports
 
@@ -34,9 +34,12 @@ class Listening:
         listeners = self._listeners
         if not listeners:
             return None
-        local, port = local_of(key), key[-2:]
-        found = listeners.get(local + port)
-        return found if found is not None else listeners.get(bytes(len(local)) + port)
+        port = key[-2:]
+        if len(key) == IP4_KEY:
+            found = listeners.get(key[4:8] + port)
+            return found if found is not None else listeners.get(ANY4 + port)
+        found = listeners.get(key[16:32] + port)
+        return found if found is not None else listeners.get(ANY6 + port)
 
     def counts(self) -> ListenerCounts:
         """What all listeners together have counted, those that are closed too."""

@@ -29,12 +29,13 @@ from synfin.engine.segment import NOT_TCP, RETRANSMISSIONS, RST, SYN, Buffer, Ou
 from synfin.engine.state import State, Trigger
 from synfin.engine.timewait import TimeWait
 from synfin.stack.addresses import (
+    IP4_KEY,
+    PORT_ZERO,
     is_host,
     local_of,
     local_port_of,
     make_key,
     remote_of,
-    remote_port_of,
     text,
 )  # fmt: skip
 from synfin.stack.counters import Counters, Tally
@@ -82,8 +83,8 @@ class Stack:
         self.paths: Paths = Paths()
         self.ports: Ports = Ports(secret, random, *ephemeral_ports)
         self._own: frozenset[bytes] = frozenset(addresses)
-        self._secret: bytes = secret
         self._isn: Callable[[bytes, int], int] = isn or partial(initial_sequence_number, secret)
+        self._timestamp_offset: Callable[[bytes], int] = partial(timestamp_offset, secret)
         self._cookies: Cookies = Cookies(secret)
         self._wake: Callable[[], None] | None = wake
         self._tally: Tally = Tally(self.counters, observer)
@@ -103,9 +104,6 @@ class Stack:
 
     def _dropped(self, now: int, reason: DropReason) -> None:
         self._tally.dropped(now, b"", reason, None)
-
-    def _timestamp_offset(self, key: bytes) -> int:
-        return timestamp_offset(self._secret, key)
 
     # --- packets in
 
@@ -160,14 +158,14 @@ class Stack:
 
     def _receive_elsewhere(self, key: bytes, segment: Segment, now: int) -> None:
         """No connection has this key: perhaps a listener has."""
-        remote = remote_of(key)
-        if local_of(key) not in self._own:
+        remote, local = (key[:4], key[4:8]) if len(key) == IP4_KEY else (key[:16], key[16:32])
+        if local not in self._own:
             self._tally.dropped(now, key, DropReason.NOT_OURS, segment)
             return
         if not is_host(remote) or (remote in self._own and not self._from_self):
             self._tally.dropped(now, key, DropReason.SOURCE_ADDRESS, segment)
             return
-        if not remote_port_of(key) or not local_port_of(key):
+        if PORT_ZERO in (key[-4:-2], key[-2:]):
             self._tally.dropped(now, key, DropReason.PORT_ZERO, segment)
             return
         if self.observer is not None:

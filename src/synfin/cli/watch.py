@@ -79,21 +79,17 @@ def watch(which: Which, wanted: Wanted) -> int:
         if wanted.prometheus is not None:
             metrics = stack.enter_context(_metrics(*wanted.prometheus))
             print(SERVED.say(wanted.lang, host=wanted.prometheus[0], port=metrics.port), file=sys.stderr, flush=True)
-            for seen in moments:
-                metrics.observed = seen
-                if wanted.as_json:
-                    _print_json(seen)
-        elif wanted.as_json:
+            moments = _published(moments, metrics)
+        if wanted.as_json:
             for seen in moments:
                 _print_json(seen)
+        elif wanted.prometheus is not None:
+            for _ in moments:
+                pass
         elif wants_colour(sys.stdout, {**os.environ, "NO_COLOR": ""}):
             _live(sources, moments, wanted)
         else:
-            console = _console()
-            for seen in moments:
-                _print_block(console, sources, seen, wanted)
-                console.print()
-                sys.stdout.flush()
+            _plain(sources, moments, wanted)
     return 0
 
 
@@ -147,6 +143,19 @@ def _print_block(console: Console, sources: Sources, seen: list[Observed], wante
         console.print(heading(time.time(), None, wanted.lang))
         console.print(screen(seen, wanted.lang, silent=sources.silent), crop=False)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _published(moments: Iterator[list[Observed]], metrics: "Metrics") -> Iterator[list[Observed]]:
+    for seen in moments:
+        metrics.observed = seen
+        yield seen
+
+
+def _plain(sources: Sources, moments: Iterator[list[Observed]], wanted: Wanted) -> None:
+    console = _console()
+    for seen in moments:
+        _print_block(console, sources, seen, wanted)
+        print(flush=True)
 
 
 def _live(sources: Sources, moments: Iterator[list[Observed]], wanted: Wanted) -> None:

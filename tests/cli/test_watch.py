@@ -287,3 +287,14 @@ def test_a_synfin_that_refuses_is_told_of_and_the_kernel_is_watched_all_the_same
     assert err == f"synfin: synfin stopped/{os.getpid()} does not answer\n"
     assert out.splitlines()[1] == f"synfin stopped/{os.getpid()} does not answer"
     assert out.splitlines()[3].startswith("Kernel  ")
+
+
+@pytest.mark.parametrize(("columns", "states"), [("nonsense", 2), ("", 2), ("60", 3)])
+def test_off_a_terminal_it_is_as_wide_as_columns_says_and_no_row_is_cut(
+    canned: type[Canned], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, states: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    run(["watch", "--once", "--interval", "0.05", "--lang", "en"])
+    out = capsys.readouterr().out
+    assert len(out.partition("  States ")[2].splitlines()) == states
+    assert "Nets/s  Program\n" in out and "nginx/12\n" in out

@@ -127,9 +127,10 @@ def _moments(sources: Sources, interval: float) -> Iterator[list[Observed]]:
 
 
 def _console() -> Console:
-    """Plain where nobody looks; never narrower than the columns of the view."""
+    """In colour where it is wanted; where there is no terminal as wide as COLUMNS says, or wide enough for the table."""
     shown = colour()
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "") or PLAIN_WIDTH)
+    columns = os.environ.get("COLUMNS", "")
+    width = None if sys.stdout.isatty() or columns.isdecimal() else PLAIN_WIDTH  # rich reads COLUMNS itself
     return Console(highlight=False, markup=False, emoji=False, no_color=not shown, width=width)
 
 

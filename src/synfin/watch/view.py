@@ -214,10 +214,10 @@ def _states(seen: Observed) -> list[Styled]:
 def _listeners(shown: Sequence[ListenerChange], lang: str, crop: bool) -> list[RenderableType]:
     """A row for each, below it where its half-open entries come from and what it counts itself."""
     rows = [[Styled(text.say(lang), style="dim") for text in HEAD], *(_row(each) for each in shown)]
-    first, *lines = columns(rows, "<>>>>>><", crop=crop)
-    blocks: list[RenderableType] = [_indented(first)]
+    first, *lines = columns(rows, "<>>>>>><", indent="  ", crop=crop)
+    blocks: list[RenderableType] = [first]
     for each, line in zip(shown, lines, strict=True):
-        blocks.append(_indented(line))
+        blocks.append(line)
         if each.top:
             blocks.append(_Line(" ", _sources(each, lang), ", "))
         syns = each.rates.counts["syns"]
@@ -243,7 +243,7 @@ def _row(each: ListenerChange) -> list[Styled]:
     ]
 
 
-def columns(rows: Sequence[Sequence[Styled]], alignment: str, *, crop: bool = False) -> list[Styled]:
+def columns(rows: Sequence[Sequence[Styled]], alignment: str, *, indent: str = "", crop: bool = False) -> list[Styled]:
     """`rows` as lines, every cell as wide as the widest of its column; `alignment` has a < or > for each column.
 
     With `crop` a line that is too long for the screen is cut there.
@@ -251,10 +251,10 @@ def columns(rows: Sequence[Sequence[Styled]], alignment: str, *, crop: bool = Fa
     widths = [max(row[index].cell_len for row in rows) for index in range(len(alignment))]
     lines = []
     for row in rows:
-        line = Styled(no_wrap=True, overflow="ellipsis" if crop else "ignore")
+        line = Styled(indent, no_wrap=True, overflow="ellipsis" if crop else "ignore")
         for cell, size, way in zip(row, widths, alignment, strict=True):
             space = " " * (size - cell.cell_len)
-            line.append("  " if line.plain else "").append(space if way == ">" else "").append_text(cell)
+            line.append("  " if len(line) > len(indent) else "").append(space if way == ">" else "").append_text(cell)
             line.append(space if way == "<" else "")
         line.rstrip()
         lines.append(line)

@@ -93,9 +93,9 @@ def test_a_section_has_its_own_order_and_interfaces() -> None:
 
 
 def test_a_simple_packet_has_no_time_and_what_the_interface_keeps() -> None:
-    data = section() + interface(kept=4) + block(3, struct.pack("<I", 900) + b"abcd")
+    data = section() + interface(kept=5) + block(3, struct.pack("<I", 900) + b"abcde")  # and three bytes of padding
     data += block(3, struct.pack("<I", 3) + b"xyz")
-    assert read(data) == [Record(None, RAW, b"abcd", 900), Record(None, RAW, b"xyz", 3)]
+    assert read(data) == [Record(None, RAW, b"abcde", 900), Record(None, RAW, b"xyz", 3)]
 
 
 def test_an_old_packet_block_is_read_too() -> None:

@@ -53,6 +53,17 @@ def test_a_scale_above_14_is_14(told: int, kept: int) -> None:
     assert HalfOpen.of(syn, 0, 0).syn().wscale == kept
 
 
+def test_a_host_with_more_ipv6_addresses_than_two_bytes_count_keeps_whole_keys() -> None:
+    queue = SynQueue(WAITS, PORT)
+    made = [b"\xfd" + bytes(15) + b"\xfc" + number.to_bytes(15, "big") + b"\xc0\0" + PORT for number in range(65_540)]
+    for number, key in enumerate(made):
+        queue.add(key, record(number, number))
+    assert [key for key, _, _ in queue] == made
+    found = queue.get(made[-1])
+    assert found is not None
+    assert found.irs == 65_539
+
+
 # --- against a model
 
 

@@ -172,6 +172,8 @@ class SynQueue:
         local = key[16:32]
         number = self._locals.get(local)
         if number is None:
+            if len(self._addresses) > 0xFFFF:
+                return key  # as it is: two bytes count no more
             number = self._locals[local] = len(self._addresses).to_bytes(2, "big")
             self._addresses.append(local)
         return key[:16] + key[32:34] + number

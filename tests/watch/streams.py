@@ -118,8 +118,10 @@ class Playing:
 
     def without_queueing(self, traffic: list[Arrivals]) -> Log | None:
         """The same at once for all handshakes, where none meets a full queue; None where one does."""
-        if self.server.accept_rate is not None or self.server.cookies == "always":
+        if self.server.accept_rate is not None:
             return None
+        if self.server.cookies == "always":
+            return by_cookie(traffic, self.rng)
         log = Log()
         parts = [drawn(each, self.rng, log) for each in traffic]
         begun, ended = np.concatenate([each.at for each in traffic]), np.concatenate([each[0] for each in parts])
@@ -254,6 +256,28 @@ def drawn(some: Arrivals, rng: np.random.Generator, log: Log) -> tuple[np.ndarra
         if not len(left):
             break
     return ended, fates
+
+
+def by_cookie(traffic: list[Arrivals], rng: np.random.Generator) -> Log:
+    """Cookies for everyone; as Playing.syn draws it for one."""
+    log = Log()
+    for each in traffic:
+        log.syns += each.at.tolist()
+        log.sent += each.at.tolist()
+        if each.answers != CLIENT:
+            continue
+        left, at = np.arange(len(each.at)), each.at
+        for attempt in range(4):
+            lost = rng.random(len(left)) < each.loss
+            done = at[~lost] + each.rtt[left[~lost]] + (rng.random(int((~lost).sum())) < each.loss)
+            log.accepted += done.tolist()
+            left, at = left[lost], at[lost] + 2.0**attempt
+            if attempt == 3:
+                break
+            log.syns += at.tolist()
+            log.sent += at.tolist()
+    log.completed = list(log.accepted)
+    return log
 
 
 @dataclass(slots=True, kw_only=True)
@@ -415,7 +439,7 @@ def flood(case: str, seed: int) -> Scene:
     rng = np.random.default_rng([seed, 100 + FLOODS.index(case)])
     begin = rng.uniform(5, 6)
     normal = between(rng, 0.1, 300)
-    rate = max(normal * between(rng, 10, 100), 25.0)
+    rate = max(normal * between(rng, 10, 100), 30.0)
     rate = min(rate, 20_000.0)
     if case == "answered by reset":
         rate = max(rate, 200.0)  # below, nothing piles up: health checks do as much

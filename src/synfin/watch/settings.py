@@ -24,7 +24,7 @@ class Settings:
 
     # How much has to fail before its share counts in full
     unfinished: int = 15  # handshakes: three strays or a scan's one SYN a port are none
-    unfinished_rate: float = 10.0  # a second: 630 entries in 63 s, more than most backlogs; slower is the full queue's matter
+    unfinished_rate: float = 15.0  # a second: 945 entries in 63 s, more than most backlogs; slower is the full queue's matter
     reset_part: float = 0.1  # of a failure, where an RST ended the entry: it held the queue for a round trip only
     pressure: float = 0.75  # of the SYN queue: Linux prunes from a half on, the last quarter is what normal peaks need
     pressed: int = 20  # entries: the full queue of a listener that keeps 8 is no evidence

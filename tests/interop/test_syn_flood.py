@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.flooded import SERVED, Field, Server, field, hping3, seen, visit, watching
+from benchmarks.flooded import NAME, SERVED, Field, Server, field, hping3, seen, visit, watching
+
+from synfin.control.places import place
+from synfin.watch.findings import Level
+from synfin.watch.kernel import KernelSource
+from synfin.watch.running import RunningSource
+from synfin.watch.sample import Sample
+from synfin.watch.verdict import judge, worst
 
 pytestmark = [pytest.mark.needs("netns", "hping3", "curl", "nginx", "ss", "netstat"), pytest.mark.xdist_group("netns")]
 
@@ -92,6 +99,35 @@ def test_a_flood_is_called_one_while_it_lasts_and_nothing_is_before(made: Field,
     (finding,) = next(each["findings"] for each in said if each["verdict"] == "flood")
     assert (finding["kind"], finding["listener"]) == ("random sources", [server.address, 80])
     assert (once.returncode, once.stderr) == (3, "")
+
+
+def samples(made: Field, server: Server, count: int) -> list[Sample]:
+    """So many of what the watch sees of the server, half a second apart."""
+    if server.watched == ("--kernel",):
+        source: KernelSource | RunningSource = KernelSource(server.process.pid)
+    else:
+        source = RunningSource(place(made.folder / "synfin", NAME, server.process.pid))
+    taken = []
+    for _ in range(count):
+        taken.append(source.sample(time.monotonic_ns()))
+        time.sleep(0.5)
+    if isinstance(source, KernelSource):
+        source.close()
+    return taken
+
+
+@pytest.mark.parametrize("name", list(SERVED))
+def test_with_any_one_input_taken_away_it_is_still_called_a_flood(made: Field, name: str) -> None:
+    log = made.folder / "log"
+    with (
+        SERVED[name](made, "pressure") as server, watching(made, server, log, 0.2),
+        hping3(made, server, rate=RATE, seconds=LONGEST),
+    ):  # fmt: skip
+        wait_for(log, "cookies_sent", 1)
+        window = samples(made, server, 18)  # where only the age of the entries speaks, it does after seven seconds
+    found = {one: worst(judge(window, without=frozenset({one}))) for one in ("cookies", "entropy", "repeats", "overflows")}
+    assert found == dict.fromkeys(found, Level.FLOOD)
+    assert worst(judge(window)) is Level.FLOOD
 
 
 def remotes(made: Field, server: Server, *words: str, column: int = 4) -> set[str]:

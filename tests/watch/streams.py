@@ -57,6 +57,7 @@ class Log:
     """What happened, as times in seconds; of half-open entries when they began and ended, remote address and port."""
 
     syns: list[float] = field(default_factory=list)
+    repeated: list[float] = field(default_factory=list)  # SYNs of which there is an entry: its SYN,ACK goes again
     completed: list[float] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
     accepted: list[float] = field(default_factory=list)
@@ -183,8 +184,8 @@ class Playing:
                     what = "done" if kind.answers == CLIENT else "reset"
                     self.later(begun + after + rtt, what, begun, remote, port, rtt, kind)
                     return
-                if lost and kind.answers == CLIENT:  # then the client repeats its SYN too
-                    self.log.syns.append(begun + 2 * after + 1.0)
+                if lost and kind.answers == CLIENT and self.random() >= kind.loss:  # then the client's SYN comes again
+                    self.log.repeated.append(begun + 2 * after + 1.0)
                     if self.random() < (1 - kind.loss) ** 2:
                         self.later(begun + 2 * after + 1.0 + rtt, "done", begun, remote, port, rtt, kind)
                         return
@@ -247,7 +248,8 @@ def drawn(some: Arrivals, rng: np.random.Generator, log: Log) -> tuple[np.ndarra
         ended[left[answered]] = (some.at + after + some.rtt)[left[answered]]
         if some.answers == CLIENT and lost.any():
             again = some.at[left] + 2 * after + 1.0
-            log.syns += again[lost].tolist()
+            lost &= rng.random(len(left)) >= some.loss
+            log.repeated += again[lost].tolist()
             heard = lost & (rng.random(len(left)) < (1 - some.loss) ** 2)
             ended[left[heard]] = (again + some.rtt[left])[heard]
             answered |= heard
@@ -534,8 +536,8 @@ def counted(log: Log, begun: np.ndarray, ended: np.ndarray, ticks: np.ndarray) -
     repeats = sum((until((begun + after)[begun + after < ended]) for after in ATTEMPTS[1:]), np.zeros(len(ticks), dtype=int))
     nothing = np.zeros(len(ticks), dtype=int)
     return {
-        "syns": until(log.syns), "completed": until(log.completed), "cookies_sent": until(log.sent),
+        "syns": until(log.syns) + until(log.repeated), "completed": until(log.completed), "cookies_sent": until(log.sent),
         "cookies_accepted": until(log.accepted), "syn_queue_drops": until(log.queue_drops), "resets": until(log.resets),
-        "accept_queue_drops": until(log.accept_drops), "syn_ack_repeats": repeats,
+        "accept_queue_drops": until(log.accept_drops), "syn_ack_repeats": repeats + until(log.repeated),
         "expired": until(ended[ended - begun >= LIFE - 1e-6]), "cookies_refused": nothing, "evicted": nothing,
     }  # fmt: skip

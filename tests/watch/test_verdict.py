@@ -152,6 +152,18 @@ def test_cookies_that_no_listener_can_be_named_for_are_unattributable() -> None:
     assert (found.level, found.kind, found.listener) == (Level.FLOOD, Kind.UNATTRIBUTABLE, None)
 
 
+def test_where_every_listener_counts_its_own_cookies_nothing_is_unattributable() -> None:
+    """A running synfin tells totals too: of listeners that are closed meanwhile."""
+
+    def seen(second: int) -> Sample:
+        counts = Counts(completed=10 * second, cookies_sent=10 * second, cookies_accepted=10 * second)
+        listeners = tuple(ListenerSample(address=ANY, port=port, half_open=0, counts=counts) for port in (80, 81))
+        totals = Counts(completed=20 * second, cookies_sent=5_000 * second, cookies_accepted=20 * second)
+        return Sample(at=second * SECOND, source="synfin", listeners=listeners, totals=totals)
+
+    assert judge([seen(second) for second in range(5)]) == []
+
+
 def test_two_samples_a_second_apart_are_enough() -> None:
     rows = [row(remote, 0.4) for remote in forged(200)]
     later = [row(remote, 1.4) for remote in forged(200)]

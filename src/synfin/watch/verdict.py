@@ -87,7 +87,8 @@ class Watcher:
             tracks[listener.name] = track
         self._tracks = tracks
         findings = [found for track in tracks.values() if (found := self._listener(track, sample, before is None)) is not None]
-        if totals is not None and before is not None:
+        own = any(each.counts.cookies_sent is not None for each in sample.listeners)
+        if totals is not None and before is not None and not own:
             seconds = (sample.at - before.at) / 1_000_000_000
             self._whole.intervals.append(interval(seconds, NOWHERE, NOWHERE, totals, 0, 0, 0))
             nowhere = self._nowhere(owner, findings)

@@ -71,7 +71,7 @@ class TcpConfig:
     time_wait_reuse: bool = True  # RFC 6191
 
     # Limits
-    reassembly_segments: int = 1024  # out-of-order pieces kept
+    reassembly_segments: int = 1024  # holes in what came out of order
     fast_path: bool = True
 
     def __post_init__(self) -> None:

@@ -167,9 +167,9 @@ def rows() -> Iterator[Row]:
 def _rows(result: Result) -> Iterator[Row]:
     share, bound = result.visits.share * 100, result.cookies != "off" and result.rate is not None
     yield Row(name=result.name, value=share, best=share, unit="% ok", bound=MORE, budget=99 if bound else None)
-    middle, slow = (result.visits.quantile(each) * 1000 for each in (0.5, 0.95))
-    yield Row(name=f"{result.name}: 50 %", value=middle, best=middle, unit="ms")
-    yield Row(name=f"{result.name}: 95 %", value=slow, best=slow, unit="ms")
+    for quantile in (0.5, 0.95) if result.visits.times else ():
+        time_taken = result.visits.quantile(quantile) * 1000
+        yield Row(name=f"{result.name}: {quantile:.0%}", value=time_taken, best=time_taken, unit="ms")
     yield Row(name=f"{result.name}: arrived", value=result.arrived, best=result.arrived, unit="SYN/s", bound=MORE)
     if result.server == "synfin":
         grown = result.grown / MEGABYTE

@@ -223,6 +223,16 @@ def test_a_full_accept_queue_is_a_slow_server_and_no_flood() -> None:
     assert [reason.code for reason in found.reasons] == ["accept queue", "overflows"]
 
 
+def test_entries_that_wait_for_a_full_accept_queue_are_no_flood() -> None:
+    """Final ACKs are ignored while it is full, so that entries of real clients grow old; of one sample alone too."""
+    rows = tuple(row(remote, 10.0 + index / 10) for index, remote in enumerate(forged(60)))
+    listener = ListenerSample(
+        address=ANY, port=80, half_open=60, half_open_limit=128, accept_queue=128, accept_limit=128, entries=rows
+    )
+    [found] = judge([Sample(at=0, source="table", listeners=(listener,))])
+    assert (found.level, found.kind) == (Level.NONE, Kind.SLOW_SERVER)
+
+
 def test_what_a_flood_leaves_behind_is_no_flood() -> None:
     """The entries stay for a minute; nothing more comes."""
     watcher = Watcher()

@@ -231,10 +231,11 @@ def share_of(totals: Mapping[str, int | None] | None, owner: bool, only: bool) -
 def slow_server(track: Track, listener: ListenerSample, best: Evidence | None, settings: Settings) -> bool:
     """Whether the accept queue overflowed of late, so much that it may explain what waits."""
     recent = list(track.intervals)[-settings.overflow_window :]
-    if listener.accept_limit is not None and listener.accept_queue > listener.accept_limit:
+    limit = listener.accept_limit
+    if limit is not None and listener.accept_queue > limit:
         return True
-    waits = best is not None and best.score >= settings.suspected
-    if waits and any(each.accept_full for each in recent):
+    full = limit is not None and listener.accept_queue >= max(limit, 1)  # it may have been longer a moment ago
+    if best is not None and best.score >= settings.suspected and (full or any(each.accept_full for each in recent)):
         return True
     drops = sum(each.accept_drops for each in recent)
     return drops > settings.explained * (best.failed if best is not None else 0)

@@ -50,11 +50,19 @@ def worst(findings: Sequence[Finding]) -> Level:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the SYNs come from: the kind that this makes of a flood, and what it counts in the score."""
+    """Where the SYNs come from: the kind that this makes of a flood, and what it counts in the score.
+
+    `old_weight` is what it counts where the evidence is old entries.
+    """
 
     kind: Kind
     weight: float
+    old_weight: float
     seen: Sources | None
+
+    def weigh(self, piece: Evidence) -> float:
+        """The score that `piece` comes to."""
+        return piece.score * (self.old_weight if piece.code == "old" else self.weight)
 
 
 class Watcher:
@@ -106,7 +114,7 @@ class Watcher:
         if best is None or best.score < settings.suspected:
             return self._slow(track, listener, Level.NONE, 0.0) if slow else None
         origin = self._origin(listener)
-        score = best.score * origin.weight
+        score = max(map(origin.weigh, pieces))
         if slow:
             pressed = evidence.pressed(listener, settings) >= 1.0
             capped = min(score, (settings.flood + settings.suspected) / 2)
@@ -149,13 +157,14 @@ class Watcher:
         if "entropy" not in self._without:
             seen = sources((entry.remote for entry in listener.entries), settings.concentrated)
         if seen is None or seen.count < settings.sources:
-            return Origin(Kind.UNKNOWN, settings.unknown_weight, None)
+            return Origin(Kind.UNKNOWN, settings.unknown_weight, settings.unknown_weight, None)
+        few = (settings.concentrated_weight, settings.concentrated_old_weight)
         if seen.share >= settings.concentrated:
             host = seen.network[1] == 8 * len(seen.network[0])
-            return Origin(Kind.HOST if host else Kind.PREFIX, settings.concentrated_weight, seen)
+            return Origin(Kind.HOST if host else Kind.PREFIX, *few, seen)
         if seen.randomness >= settings.randomness:
-            return Origin(Kind.RANDOM, 1.0, seen)
-        return Origin(Kind.UNKNOWN, settings.concentrated_weight, seen)
+            return Origin(Kind.RANDOM, 1.0, 1.0, seen)
+        return Origin(Kind.UNKNOWN, *few, seen)
 
     def _nowhere(self, owner: Name | None, findings: Sequence[Finding]) -> Finding | None:
         """Cookies that no listener can be named for, unless some listener's own flood explains them."""

@@ -169,7 +169,7 @@ def test_two_samples_a_second_apart_are_enough() -> None:
     later = [row(remote, 1.4) for remote in forged(200)]
     assert worst(judge([table(rows, 0), table(later, 1)])) is Level.NONE  # nothing tells yet that the first were new
     assert worst(judge([table([], 0), table(rows, 1), table(later, 2)])) is Level.FLOOD
-    old = [[row(remote, age) for remote, age in zip(forged(200), range(200), strict=True)] for _ in range(2)]
+    old = [[row(remote, age / 4) for remote, age in zip(forged(200), range(200), strict=True)] for _ in range(2)]
     assert worst(judge([table(old[0], 0), table(old[1], 1)])) is Level.FLOOD
 
 

@@ -128,24 +128,24 @@ def by_age(
     """Entries that several SYN,ACKs have not completed; None where the source tells neither ages nor SYN,ACKs.
 
     Without `intervals`, of one table alone, a lower age will do. With them, entries that only wait for their end after a
-    flood count half.
+    flood count half: it has ended when hardly any entry is younger than the third SYN,ACK.
     """
     single = intervals is None
     age, repeats = (settings.aged, settings.aged_syn_acks) if single else (settings.old, settings.old_syn_acks)
-    known = old = waiting = 0
+    known = old = young = 0
     for entry in listener.entries:
         if entry.age is not None:
             known += 1
             old += entry.age >= age
-            waiting += entry.age >= SECOND
+            young += SECOND <= entry.age < settings.aged
         elif entry.syn_acks is not None:
             known += 1
             old += entry.syn_acks >= repeats
-            waiting += entry.syn_acks > 1
+            young += 1 < entry.syn_acks < settings.aged_syn_acks
     if not known:
         return None
     volume = max(pressure, min(old / settings.table_entries, 1.0))
-    if intervals is not None and waiting - old < settings.still and not pressing(listener, intervals, settings):
+    if intervals is not None and young < settings.still and not pressing(listener, intervals, settings):
         volume /= 2
     return Evidence("old", old, known, lower_bound(old, known, settings.confidence), volume, age / SECOND)
 

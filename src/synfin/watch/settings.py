@@ -34,7 +34,7 @@ class Settings:
     # How old an entry is that nobody will complete
     old: int = 7 * SECOND  # ns: the fourth SYN,ACK; at 20 % loss 27 % of the entries in the table are that old, in a flood 89 %
     old_syn_acks: int = 4
-    still: int = 3  # entries of one to seven seconds: with fewer, and no SYN without room, the flood has ended
+    still: int = 3  # entries of one to three seconds: with fewer, and no SYN without room, the flood has ended
     aged: int = 3 * SECOND  # ns: the third SYN,ACK, for a single table: at 20 % loss 49 % are that old
     aged_syn_acks: int = 3
     healthy: float = 0.7  # of handshakes completed in the newest interval: then entries of one second are slow, not forged

@@ -1,4 +1,4 @@
-"""When a flood has ended: its entries stay for a minute, and it is not called a flood again (simulated, one sample a second)."""
+"""When a flood has ended: its entries stay for a minute, and it is not called a flood again."""
 
 import random
 from collections.abc import Callable

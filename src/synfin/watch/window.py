@@ -147,8 +147,8 @@ def taken(more: int, counts: dict[str, int | None], left: int) -> int | None:
 
     By balance where every way out of the queue is counted: begun = grown by + completed + reset + expired + evicted, and
     cookies. Else by the SYNs that arrived and were not turned away, in which a client's repeated SYN counts again. Else (the
-    kernel) completed ones, cookies that were not accepted, resets, and entries that stayed for an interval: those that came and went
-    otherwise cannot be seen.
+    kernel) completed ones, cookies that were not accepted, resets, and entries that stayed for an interval: those that came and
+    went otherwise cannot be seen.
     """
     completed, sent, accepted = counts["completed"], counts["cookies_sent"], counts["cookies_accepted"]
     if completed is None:

@@ -13,7 +13,7 @@ import pytest
 from synfin.cli.main import run
 from synfin.cli.statewords import WORDS
 from synfin.engine.state import State
-from synfin.scenarios import SCENARIOS
+from synfin.scenarios import SCENARIOS, STUDIES
 from synfin.trace.cells import width
 from synfin.trace.events import StateChanged
 
@@ -46,14 +46,14 @@ def test_the_same_in_chinese_keeps_the_columns(capsys: Captured) -> None:
 
 def test_the_list_has_one_scenario_a_line_name_first(capsys: Captured) -> None:
     lines = printed("demo --list --lang en", capsys).splitlines()
-    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    assert [line.split()[0] for line in lines] == [*SCENARIOS, *STUDIES]
     assert lines[0].endswith("  The whole life of a connection")
 
 
 def test_the_list_as_json_has_name_and_title(capsys: Captured) -> None:
     lines = printed("demo --list --json --lang en", capsys).splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"name": name, "title": each.title.en} for name, each in SCENARIOS.items()
+        {"name": name, "title": each.title.en} for name, each in (*SCENARIOS.items(), *STUDIES.items())
     ]
 
 
@@ -193,3 +193,21 @@ def test_a_name_that_is_empty_or_in_the_way_is_told_in_one_line(
 ) -> None:
     assert run(arguments) == 2
     assert tuple(capsys.readouterr()) == ("", said)
+
+
+def test_a_study_is_shown_as_text_picture_capture_and_json(tmp_path: Path, capsys: Captured) -> None:
+    svg, pcap = tmp_path / "flood.svg", tmp_path / "flood.pcapng"
+    out = printed(f"demo syn-flood --lang zh --svg {svg} --pcap {pcap}", capsys)
+    assert out.startswith("syn-flood: SYN 攻击")
+    assert [line for line in out.splitlines() if width(line) > 80 and str(tmp_path) not in line] == []
+    assert svg.read_text(encoding="utf-8").startswith("<?xml")
+    assert pcap.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+    lines = printed("demo syn-flood --json --lang en", capsys).splitlines()
+    assert {"kind": "words", "text": "Before the flood: a client connects."} in [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("option", ["--loss 5", "--delay 3", "--isn 1,2", "--segment 2", "--absolute"])
+def test_a_study_refuses_what_only_one_run_can_follow(option: str, capsys: Captured) -> None:
+    assert run(["demo", "syn-flood", *option.split()]) == 2
+    said = capsys.readouterr().err
+    assert said == f"synfin: syn-flood compares several runs of its own making: it takes no {option.split()[0]}\n"

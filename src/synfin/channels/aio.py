@@ -336,25 +336,26 @@ class MessageServer:
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
-        self._server: asyncio.Server
-        self._tasks: dict[asyncio.Task[None], MessageStream] = {}
+        self.server: asyncio.Server
+        self._tasks: dict[asyncio.Task[None], Any] = {}  # and its stream
 
     @property
     def port(self) -> int:
         """The port of the first socket."""
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self.server.sockets[0].getsockname()[1])
 
     @property
     def connections(self) -> int:
         """How many are being handled."""
         return len(self._tasks)
 
-    def _begin(self, handler: "Handler", stream: MessageStream) -> None:
+    def begin(self, handler: Callable[[Any], Awaitable[None]], stream: Any) -> None:
+        """Run `handler(stream)` in a task; `stream` has close, abort and wait_lost."""
         task = asyncio.get_running_loop().create_task(self._handle(handler, stream))
         self._tasks[task] = stream
         task.add_done_callback(self._tasks.pop)
 
-    async def _handle(self, handler: "Handler", stream: MessageStream) -> None:
+    async def _handle(self, handler: Callable[[Any], Awaitable[None]], stream: Any) -> None:
         try:
             await handler(stream)
             await stream.close()
@@ -368,14 +369,14 @@ class MessageServer:
 
     async def close(self) -> None:
         """Stop listening, end the handlers and abort their connections."""
-        self._server.close()
+        self.server.close()
         tasks, streams = list(self._tasks), list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for stream in streams:
             await stream.wait_lost()
-        await self._server.wait_closed()
+        await self.server.wait_closed()
 
     async def __aenter__(self) -> Self:
         return self
@@ -398,9 +399,9 @@ async def serve(
     loop = asyncio.get_running_loop()
 
     def protocol() -> MessageStream:
-        return MessageStream(framing, queue=queue, made=lambda stream: made._begin(handler, stream))
+        return MessageStream(framing, queue=queue, made=lambda stream: made.begin(handler, stream))
 
-    made._server = await loop.create_server(protocol, host, port, **options)
+    made.server = await loop.create_server(protocol, host, port, **options)
     return made
 
 

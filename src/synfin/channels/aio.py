@@ -107,7 +107,7 @@ class MessageProtocol(asyncio.Protocol):
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, then close. Raises ChannelTimeout when that took longer than `timeout`: what was left is lost
-        with the connection, which is reset. Closing what is closed does nothing."""
+        with the connection. Closing what is closed does nothing."""
         self._begin_close()
         try:
             async with asyncio.timeout(timeout):
@@ -171,7 +171,7 @@ class MessageProtocol(asyncio.Protocol):
                 self.messages_received(messages)
 
     def _refuse(self, error: ChannelError) -> None:
-        """The peer's bytes mean nothing: no more of them are read, and the connection is reset."""
+        """The peer's bytes mean nothing: no more of them are read, and the connection is closed at once."""
         self._end(error)
         self._unable = self._unable or error
         self.transport.abort()

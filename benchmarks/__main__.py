@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import bulk, connections, echo, memory, real, segment
+from benchmarks import bulk, channels, connections, echo, memory, real, segment
 from benchmarks.report import Row, heading, line, write_json
 
 SUITES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -16,6 +16,7 @@ SUITES: dict[str, Callable[[], Iterator[Row]]] = {
     "connections": connections.rows,
     "memory": memory.rows,
     "real": real.rows,
+    "channels": channels.rows,
 }
 
 

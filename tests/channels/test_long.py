@@ -357,11 +357,11 @@ def test_a_message_too_long_for_the_limit_is_refused_at_once(ground: Ground) -> 
     ground.run(program)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 1 << 30),
     st.lists(st.integers(0, 40_000), min_size=1, max_size=20),
-    st.floats(0, 0.2), st.floats(0, 0.3), st.integers(1, 8),
+    st.sampled_from([0.0, 0.02, 0.15]), st.sampled_from([0.0, 0.3]), st.integers(1, 8),
 )  # fmt: skip
 def test_any_messages_over_loss_and_reordering_come_once_and_in_order(
     seed: int, sizes: list[int], loss: float, reorder: float, window: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from synfin.channels import aio, blocking
+from synfin.channels import aio, blocking, longblocking
 from synfin.channels.errors import (
     ChannelClosed,
     ChannelTimeout,
@@ -309,6 +309,51 @@ def test_a_blocking_sender_gives_up_on_a_peer_that_reads_nothing() -> None:
         return sent > 1, at
 
     assert ground.run_blocking(program) == (True, pytest.approx(2.2, abs=0.2))
+
+
+@pytest.mark.parametrize("kind", ["messages", "long"])
+def test_a_thread_that_aborts_resets_the_connection(ground: Ground, kind: str) -> None:
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            make: Any = blocking.connect if kind == "messages" else longblocking.connect
+            messages = make(listener.getsockname(), LengthHeader(4), timeout=5)
+        accepted, _ = listener.accept()
+        accepted.settimeout(5)
+        messages.abort()
+        with pytest.raises(ConnectionResetError):
+            accepted.recv(100)
+        accepted.close()
+        listener.close()
+
+    ground.run_blocking(program)
+
+
+def test_an_abort_in_asyncio_resets_the_connection(ground: Ground) -> None:
+    async def program() -> Any:
+        told: list[Any] = []
+
+        async def take(stream: aio.MessageStream) -> None:
+            try:
+                await stream.receive()
+            except PeerLost as error:
+                told.append(type(error.__cause__))
+
+        with ground.server:
+            server = await aio.serve(take, ground.address, PORT if ground.virtual else 0, LengthHeader(4))
+        async with server:
+            with ground.client:
+                stream = await aio.connect(ground.address, server.port, LengthHeader(4))
+            while not server.connections:
+                await asyncio.sleep(0.01)
+            stream.abort()
+            await stream.wait_lost()
+            while not told:
+                await asyncio.sleep(0.01)
+        return told
+
+    assert ground.run(program) == [ConnectionResetError]
 
 
 def test_two_tasks_may_not_receive_from_one_stream() -> None:

@@ -168,8 +168,8 @@ def test_a_peer_that_vanishes_without_a_fin_is_dead_within_the_bound_on_either_s
     assert ground.run(program) == (b"never taken",)
     assert 0 < found["client"] <= BOUND
     assert 0 < found["server"] <= BOUND + 0.02  # the last byte was on its way
-    # A client that hears nothing closes; where its FIN gets through the server learns at once.
-    assert ("without a goodbye" if fault == "one way" else "and 3 PINGs") in why[0]
+    # A client that hears nothing resets; where its RST gets through the server learns at once.
+    assert ("Connection reset" if fault == "one way" else "and 3 PINGs") in why[0]
 
 
 def test_heartbeats_are_sent_only_when_idle() -> None:
@@ -442,6 +442,29 @@ def test_reconnecting_gives_up_after_its_attempts() -> None:
         return type(caught.value.__cause__), keeper.made, ground.world.now <= 2.1
 
     assert ground.run(program) == (ConnectionRefusedError, 0, True)
+
+
+def test_a_connection_that_came_about_lets_the_next_backoff_begin_anew() -> None:
+    ground = SimGround()
+    backoff = Backoff(random.Random(1), MILLISECOND, SECOND)
+    fails = iter([True, True, True, False])
+
+    async def program() -> int:
+        async def dial() -> LongChannel:
+            if next(fails):
+                raise ConnectionRefusedError
+            return await long.connect(ground.address, PORT, FRAMING, QUICK)
+
+        with ground.server:
+            server = await long.serve(echo, ground.address, PORT, FRAMING, QUICK)
+        with ground.client:
+            keeper = Reconnecting(dial, backoff)
+            await keeper.channel()
+        await keeper.close()
+        await server.close()
+        return backoff.failures
+
+    assert ground.run(program) == 0
 
 
 # --- with threads

@@ -103,6 +103,25 @@ def test_a_waiter_gives_up_after_its_time_and_nobody_loses_a_slot() -> None:
     assert ground.run(program) == (pytest.approx(2.0), True, 2, 0, 1)
 
 
+def test_a_waiter_that_is_cancelled_with_the_slot_in_its_hand_passes_it_on() -> None:
+    ground = SimGround()
+
+    async def program() -> bool:
+        server, pool = await running(ground, 1)
+        held = await pool.acquire()
+        first, second = asyncio.create_task(pool.acquire()), asyncio.create_task(pool.acquire())
+        await asyncio.sleep(1)
+        pool.release(held)
+        first.cancel()
+        again = await asyncio.wait_for(second, 5)
+        pool.release(again)
+        await pool.close()
+        await server.close()
+        return first.cancelled() and again is held
+
+    assert ground.run(program)
+
+
 def test_what_nobody_needs_is_closed_after_the_idle_limit_and_what_is_used_is_kept() -> None:
     ground = SimGround()
 

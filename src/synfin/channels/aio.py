@@ -14,6 +14,9 @@ Times are seconds.
 """
 
 import asyncio
+import contextlib
+import socket
+import struct
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final, Self
@@ -23,6 +26,7 @@ from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
 
 CLOSE_TIMEOUT: Final = 5.0
+RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for no time
 FLUSH: Final = 65_536  # bytes that are written at once, without waiting for the end of the loop's turn
 RECEIVE_QUEUE: Final = 262_144  # bytes of messages that wait to be received before the transport is paused
 
@@ -128,11 +132,11 @@ class MessageProtocol(asyncio.Protocol):
         self.transport.close()
 
     def abort(self) -> None:
-        """Close at once; what is queued is dropped."""
+        """Close at once, by RST; what is queued, and what the socket has not sent yet, is dropped."""
         self._out, self._out_size = [], 0
         self._unable = self._unable or ChannelClosed("this side has closed")
         self._end(ChannelClosed("this side has closed"))
-        self.transport.abort()
+        self._reset()
 
     async def wait_lost(self) -> None:
         """Wait until the transport has let go of the socket."""
@@ -171,9 +175,14 @@ class MessageProtocol(asyncio.Protocol):
                 self.messages_received(messages)
 
     def _refuse(self, error: ChannelError) -> None:
-        """The peer's bytes mean nothing: no more of them are read, and the connection is closed at once."""
+        """The peer's bytes mean nothing: no more of them are read, and the connection is reset."""
         self._end(error)
         self._unable = self._unable or error
+        self._reset()
+
+    def _reset(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed already
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()
 
     def eof_received(self) -> bool:

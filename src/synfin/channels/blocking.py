@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, Self
 
+from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
 from synfin.channels.waiting import READ, WRITE, wait
@@ -144,7 +145,7 @@ class MessageSocket:
     def abort(self) -> None:
         """Close by RST: what the socket has not sent yet is dropped."""
         with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         closed = ChannelClosed("this side has closed")
         self._ended = self._ended or closed
         self._unable = self._unable or closed

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from synfin.channels import blocking
+from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.blocking import CHUNK, CLOSE_TIMEOUT, deadline, left, over
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
@@ -21,8 +22,6 @@ from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import Life, LifeSettings
 from synfin.channels.long import DEFAULT, check_framing, check_size
 from synfin.channels.waiting import READ, WRITE, wait
-
-RESET_ON_CLOSE: Final = b"\1\0\0\0\0\0\0\0"
 
 
 class LongSocket:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -309,6 +310,36 @@ def test_a_blocking_sender_gives_up_on_a_peer_that_reads_nothing() -> None:
         return sent > 1, at
 
     assert ground.run_blocking(program) == (True, pytest.approx(2.2, abs=0.2))
+
+
+@pytest.mark.parametrize("kind", ["messages", "long"])
+def test_closing_ends_the_wait_of_another_thread(ground: Ground, kind: str) -> None:
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            make: Any = blocking.connect if kind == "messages" else longblocking.connect
+            messages = make(listener.getsockname(), LengthHeader(4), timeout=5)
+        told: list[Any] = []
+
+        def wait() -> None:
+            try:
+                messages.receive(timeout=20)
+            except Exception as error:
+                told.append(type(error))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.05)  # real on two of the grounds: the thread is to be in its wait
+        messages.close()
+        thread.join()
+        listener.close()
+        for call in (messages.receive, lambda: messages.send(b"?")):
+            with pytest.raises(ChannelClosed):
+                call()
+        return told
+
+    assert ground.run_blocking(program) == [ChannelClosed]
 
 
 @pytest.mark.parametrize("kind", ["messages", "long"])

@@ -23,6 +23,8 @@ def wait(sock: socket.socket, interest: int, timeout: float | None) -> int:
 
     Returns what it is ready for, 0 when the time is over; an error counts as ready for all, for the call will tell it.
     """
+    if sock.fileno() < 0:
+        return interest  # closed by another thread
     poll = _poller(sock)
     poll.register(sock, (select.POLLIN if interest & READ else 0) | (select.POLLOUT if interest & WRITE else 0))
     # poll counts in whole milliseconds: never less than what was asked for

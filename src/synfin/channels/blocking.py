@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
@@ -65,12 +65,16 @@ class MessageSocket:
             try:
                 rest = rest[self.sock.send(rest) :]
             except (BlockingIOError, InterruptedError):
-                if not wait(self.sock, WRITE, left(until)) and over(until):
-                    if len(rest) < whole:
-                        self.abort()
-                    raise ChannelTimeout(f"{len(rest)} of {whole} bytes could not be sent within {timeout} s") from None
+                if wait(self.sock, WRITE, left(until)) or not over(until):
+                    continue
+                self._cut_short(len(rest), whole, timeout)
             except OSError as error:
                 raise self._broken(error) from error
+
+    def _cut_short(self, rest: int, whole: int, timeout: float | None) -> NoReturn:
+        if rest < whole:
+            self.abort()
+        raise ChannelTimeout(f"{rest} of {whole} bytes could not be sent within {timeout} s") from None
 
     def receive(self, timeout: float | None = None) -> bytes:
         """The next message, within `timeout` seconds (None: for ever).

@@ -222,14 +222,17 @@ class LongChannel:
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
-                    waiter = self._loop.create_future()
-                    self._waiters.append(waiter)
-                    try:
-                        await waiter
-                    finally:
-                        self._waiters.remove(waiter)
+                    await self._change()
         except TimeoutError:
             raise ChannelTimeout(f"{what} within {timeout} s") from None
+
+    async def _change(self) -> None:
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
 
     def _changed(self) -> None:
         for waiter in self._waiters:

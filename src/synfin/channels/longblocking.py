@@ -180,8 +180,7 @@ class LongSocket:
         try:
             while life.error is None:
                 if not self._out:
-                    for message in life.outgoing(time.monotonic_ns()):
-                        self._out += self.framing.encode(message)
+                    self._out += b"".join(map(self.framing.encode, life.outgoing(time.monotonic_ns())))
                 if not self._out:
                     return
                 del self._out[: self.sock.send(self._out)]

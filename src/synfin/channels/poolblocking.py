@@ -68,12 +68,11 @@ class BlockingPool:
                 raise PoolClosed("the pool is closed")
             ticket = self._ledger.ask(time.monotonic_ns())
             try:
-                while not ticket.granted:
-                    if self._closed:
-                        raise PoolClosed("the pool is closed")
-                    if over(until):
-                        raise ChannelTimeout(f"no connection of the pool within {timeout} s")
-                    self._changed.wait(left(until))
+                self._changed.wait_for(lambda: ticket.granted or self._closed, left(until))
+                if not ticket.granted:
+                    raise PoolClosed("the pool is closed") if self._closed else ChannelTimeout(
+                        f"no connection of the pool within {timeout} s"
+                    )
             except BaseException:
                 self._ledger.withdraw(ticket, time.monotonic_ns())
                 self._changed.notify_all()

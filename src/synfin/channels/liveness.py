@@ -12,7 +12,8 @@ It is the reason for three segments in TCP's handshake, told as a story. What a 
 - The answerer, on the question, hears. On the third message it is heard. None within `patience`: not confirmed that it is heard,
   which proves nothing, and the rest applies to it too.
 - When both ask at once, each answers with ANSWER and repeats its own question in it; an answer to the question that it has asked
-  itself ends the check for it. Four messages, and both know both directions.
+  itself ends the check for it. Four messages, and both know both directions. An asker that answers has its `patience` once more,
+  from then on, for what comes back on its own answer.
 
 Numbers are fresh, 64 bits, and not to be guessed (`fresh`). A message with another number is counted and changes nothing: late when
 it answers a question of ours that is over, wrong when it answers none, garbage when it cannot be read. Must not know what carries
@@ -179,6 +180,8 @@ class Liveness:
             self.counts.repeated += 1
             return
         self._answered(message.asks)
+        if self._wanted is not None and not self.knowledge.hears:
+            self._begun = now  # the asker answers now: the third message has its whole patience too, once
         number = self._begin(now, asked=False) if self._wanted is None else self._wanted
         self._learn(HEARS, None, now)
         self.out.append(Message(ANSWER, message.asks, number).pack())

@@ -8,6 +8,7 @@ from typing import Final
 
 from synfin.scenarios.closing import CLOSING
 from synfin.scenarios.data import DATA, LIFE
+from synfin.scenarios.exchanging import EXCHANGING
 from synfin.scenarios.failures import FAILURES
 from synfin.scenarios.flooding import STUDIES as FLOODING
 from synfin.scenarios.opening import OPENING
@@ -16,7 +17,9 @@ from synfin.scenarios.study import Study
 
 DEFAULT: Final = "whole-life"
 
-SCENARIOS: Final[dict[str, Scenario]] = {each.name: each for each in (*LIFE, *OPENING, *DATA, *CLOSING, *FAILURES)}
+SCENARIOS: Final[dict[str, Scenario]] = {
+    each.name: each for each in (*LIFE, *OPENING, *DATA, *CLOSING, *FAILURES, *EXCHANGING)
+}
 
 STUDIES: Final[dict[str, Study]] = {each.name: each for each in (*FLOODING,)}
 

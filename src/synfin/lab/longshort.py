@@ -370,6 +370,6 @@ def long_or_short(seed: int) -> Shown:
 
 LONG_OR_SHORT: Final = Lab(
     "long-or-short",
-    Text("Long against short connections, and the advice for three workloads", "长连接与短连接的比较，以及三种负载各选哪种"),
+    Text("Long against short connections, and advice for three workloads", "长连接与短连接的比较，以及三种负载各选哪种"),
     long_or_short,
 )

@@ -45,7 +45,7 @@ class Table(Part):
         sizes = [max(map(cells_of, column), default=0) for column in zip(*heads, *rows, strict=True)]
         put = [right if self._numeric(index) else left for index in range(len(self.columns))]
         lines = [self.title.say(lang), *(self._line(line, sizes, put) for line in heads)]
-        lines.append("-" * min(sum(sizes) + GAP * len(sizes), 80))
+        lines.append("-" * (sum(sizes) + GAP * (len(sizes) - 1)))
         lines += [self._line(line, sizes, put) for line in rows]
         return "".join(f"{line.rstrip()}\n" for line in lines)
 

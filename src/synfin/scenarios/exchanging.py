@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from synfin.channels import aio, exchangeaio, long
+from synfin.channels import aio, directionaio, exchangeaio, long
 from synfin.channels.errors import ChannelError, ChannelTimeout
 from synfin.channels.framing import Framing, LengthHeader
 from synfin.channels.heartbeat import NEVER, SECOND
@@ -150,15 +150,44 @@ def duplex(stage: Stage) -> None:
     _talk(stage, server, client)
 
 
+def half_duplex(stage: Stage) -> None:
+    """One speaks at a time. The turn goes over to the server, then to nobody; then both ask for it at once."""
+
+    async def client() -> None:
+        async with await directionaio.connect(ADDRESS, PORT, FRAMING) as channel:
+            channel.say(QUESTION)
+            channel.over()
+            await channel.receive()
+            await asyncio.sleep(PAUSE)
+            await channel.turn(PATIENCE)
+            channel.say(ANSWERS[await channel.receive()])
+
+    async def server(channel: directionaio.HalfDuplexChannel) -> None:
+        question = await channel.receive()
+        await channel.turn(PATIENCE)
+        channel.say(ANSWERS[question])
+        channel.over(give=False)
+        await asyncio.sleep(PAUSE + stage.delay)  # so that both ask at the same moment
+        await channel.turn(PATIENCE)
+        channel.say(SECOND_QUESTION)
+        channel.over()
+        await channel.receive()
+
+    _play(stage, lambda: directionaio.serve(server, ADDRESS, PORT, FRAMING), client)
+
+
 def simplex(stage: Stage) -> None:
     """The server closes its half at once and only listens; the client only sends."""
 
     async def server(stream: aio.MessageStream) -> None:
-        stream.finish()
-        await _hear(stream)
+        await _hear(directionaio.Receiver(stream).stream)
 
     async def client(stream: aio.MessageStream) -> None:
-        await asyncio.gather(_say(stream, PAUSE), _hear(stream))
+        sender = directionaio.Sender(stream)
+        for number in (1, 2, 3):
+            await asyncio.sleep(PAUSE)
+            await sender.send(b"%d" % number)
+        await sender.close(PATIENCE)
 
     _talk(stage, server, client)
 
@@ -188,6 +217,11 @@ EXCHANGING: Final = (
         name="duplex",
         title=Text("Full duplex: both send, neither waits", "全双工：双方各发各的，互不等待"),
         build=duplex,
+    ),
+    Scenario(
+        name="half-duplex",
+        title=Text("Half duplex: one speaks at a time, and a tie", "半双工：轮流说话；同时要求时按规则定"),
+        build=half_duplex,
     ),
     Scenario(
         name="simplex",

@@ -211,6 +211,7 @@ class HalfDuplex:
             self.peer_asks = True
         elif self.asking:  # both: the rule decides, and the peer decides the same on our ASK
             self._move(turn + 1, winner(turn + 1))
+            self.peer_asks = self.mine  # who lost goes on asking
         else:
             self._hand_over(True)
 

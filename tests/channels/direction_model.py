@@ -1,16 +1,15 @@
 """Every course of two sides that take turns, explored with the shipped class over two streams that keep their order.
 
-Either side may ask, speak, hand over or let go whenever it may, and be out of patience whenever it asks; its messages arrive after
-any delay. In every state: a message is heard only from a side that nobody has taken the turn from, turns never go back, and two
-that both hold one hold turns of different numbers, or the news that settles it is on its way. And from every state, once nobody
-does anything any more but what is on its way arrives and those who ask wait, whoever asks gets the turn.
-"""
+Either side may ask, speak, hand over or let go whenever it may, and be out of patience whenever it asks; its messages arrive
+after any delay. In every state: a message is heard only from a side that nobody has taken the turn from, turns never go back,
+and two that both hold one hold turns of different numbers, or the news that settles it is on its way. And from every state,
+once nobody does anything any more but what is on its way arrives and those who ask wait, whoever asks gets the turn."""
 
 from collections import deque
 from typing import Final, NamedTuple
 
-from synfin.channels.errors import ChannelError
 from synfin.channels.direction import CALLER, DATA, FREE, HEAD, NOBODY, HalfDuplex, TurnLost
+from synfin.channels.errors import ChannelError
 
 SIDES: Final = (0, 1)
 Stream = tuple[bytes, ...]

@@ -1,23 +1,22 @@
 """Every course that two sides of the liveness check can take, explored with the shipped class itself.
 
-Run `python -m tests.channels.liveness_model [MESSAGES]` for the number of states. Two explorations, each complete for all courses
-in which at most so many messages are sent:
+Run `python -m tests.channels.liveness_model [MESSAGES]` for the number of states. Two explorations, each complete for all
+courses in which at most so many messages are sent:
 
-- The faulty network keeps every message and may deliver it at any time, any number of times or never: that is every order, delay,
-  loss and duplication at once. Either side may ask whenever it has no check under way, or be out of patience whenever it has one:
-  each has its own clock, and how fast the one goes beside the other does not matter.
-- The exact network delivers each message once, in every order, before anybody runs out of patience. There every check, and every
-  tie, must end with both sides knowing all, in three and in four messages.
+- The faulty network keeps every message and may deliver it at any time, any number of times or never: that is every order,
+  delay, loss and duplication at once. Either side may ask whenever it has no check under way, or be out of patience whenever it
+  has one: each has its own clock, and how fast the one goes beside the other does not matter.
+- The exact network delivers each message once, in every order, before anybody runs out of patience. There every check, and
+  every tie, must end with both sides knowing all, in three and in four messages.
 
 What really happened is kept beside the two sides: which of a side's numbers the other has read, and whether something has come
 since its check began. A claim that this does not bear out is a Violation, which tells the shortest course that leads there.
 
 What makes it small enough to be complete. The sides share nothing but messages, so what one does on an input is taken from the
 class once for each (state, input) and remembered. Both are of one class: a course and its mirror image are one. Numbers are
-counted from 1 on each side. Of a side's clock only two things matter, whether it is out of patience and whether it rests; a rest
-ends, as far as anybody can see, when the side asks again. The order in which questions were seen matters only when more than are
-remembered have come, which so few messages do not allow.
-"""
+counted from 1 on each side. Of a side's clock only two things matter, whether it is out of patience and whether it rests; a
+rest ends, as far as anybody can see, when the side asks again. The order in which questions were seen matters only when more
+than are remembered have come, which so few messages do not allow."""
 
 import sys
 from collections import deque
@@ -116,9 +115,10 @@ class Behaviour:
             now = side.next_deadline()
             side.handle_timers(now)
         else:
+            assert not isinstance(move, str)
             kind, answers, asks = move
-            numbers = (OWN | int(answers) if answers else None, THEIRS | int(asks) if asks else None)
-            side.received(Message(int(kind), *numbers).pack(), now)
+            numbers = (OWN | answers if answers else None, THEIRS | asks if asks else None)
+            side.received(Message(kind, *numbers).pack(), now)
         sent = tuple(_wire(data) for data in side.out)
         return Done(self._enter(side, now), accepted, sent, tuple(side.learned))
 
@@ -337,5 +337,5 @@ def shipped(fresh: Callable[[], int]) -> Liveness:
 if __name__ == "__main__":
     bound = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     faulty, exactly = explore(shipped, bound)
-    print(f"at most {bound} messages: {faulty:,} states over a network that loses, delays, repeats and reorders, {exactly:,} over")
-    print("one that does not; no side ever claims what it cannot know")
+    print(f"at most {bound} messages: {faulty:,} states over a network that loses, delays, repeats and reorders,")
+    print(f"{exactly:,} over one that does not; no side ever claims what it cannot know")

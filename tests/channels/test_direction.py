@@ -152,7 +152,7 @@ def test_a_lost_turn_is_taken_after_the_timeout_and_its_holder_told_what_went_un
     say(caller, answerer)
     assert (list(answerer.inbox), answerer.stale) == ([b"heard"], 1)
     assert say(answerer, caller) == [HEAD.pack(TAKE, 1) + bytes(7) + b"\1"]
-    with pytest.raises(TurnLost, match="1 message of the last turn went unheard") as caught:
+    with pytest.raises(TurnLost, match="1 message of ours went unheard") as caught:
         caller.send(b"more")
     assert caught.value.unheard == 1
     with pytest.raises(NotYourTurn):
@@ -215,7 +215,7 @@ def test_over_to_you_and_back(ground: Ground) -> None:
 
 def test_when_both_ask_at_once_one_gets_the_turn_within_one_round_trip() -> None:
     ground = SimGround()
-    got: list[tuple[str, float]] = []
+    got: list[tuple[str, Any]] = []
 
     async def program() -> None:
         async def ask(name: str, channel: HalfDuplexChannel) -> None:
@@ -399,9 +399,7 @@ def test_a_thread_takes_a_lost_turn_after_the_timeout() -> None:
         with ground.server:
             listener = socket.create_server((ground.address, PORT))
         with ground.client:
-            channel = BlockingHalfDuplex(
-                blocking.connect((ground.address, PORT), FRAMING, timeout=5), caller=True, timeout=4
-            )
+            channel = BlockingHalfDuplex(blocking.connect((ground.address, PORT), FRAMING, timeout=5), caller=True, timeout=4)
         channel.over()
         began = ground.world.now
         channel.turn()

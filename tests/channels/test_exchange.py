@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from synfin.channels import aio, exchangeaio, exchangeblocking
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
-from synfin.channels.exchange import ANSWER, FAILED, HEAD, REQUEST, Exchange, RequestFailed
+from synfin.channels.exchange import ANSWER, FAILED, HEAD, REQUEST, Exchange, RequestFailed, check_framing
 from synfin.channels.exchangeaio import ExchangeChannel
 from synfin.channels.framing import Delimiter, LengthHeader
 from synfin.engine.errors import UsageError
@@ -28,7 +28,10 @@ def port(ground: Ground) -> int:
 # The pure part
 
 
-@given(st.lists(st.sampled_from(["ask", "answer", "give up"]), max_size=60), st.randoms(use_true_random=False), st.integers(1, 5))
+MOVES = st.lists(st.sampled_from(["ask", "answer", "give up"]), max_size=60)
+
+
+@given(MOVES, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_every_answer_reaches_its_own_request_and_no_other(moves: list[str], draw: Any, limit: int) -> None:
     asker, answerer = Exchange(limit), Exchange(limit)
     waiting: dict[int, bytes] = {}
@@ -80,7 +83,7 @@ def test_whatever_comes_is_taken_or_a_protocol_error_and_little_is_kept(messages
         (HEAD.pack(FAILED, 0), "FAILED 0 to a request that is answered already (message 1 of the stream, limit 1)", 1),
     ],
 )
-def test_what_the_protocol_does_not_allow_is_told_with_its_offset_and_limit(message: bytes, what: str, limit: int | None) -> None:
+def test_what_the_protocol_does_not_allow_is_told_with_offset_and_limit(message: bytes, what: str, limit: int | None) -> None:
     exchange = Exchange(limit=1)
     exchange.ask(b"")
     exchange.received(HEAD.pack(REQUEST, 1))
@@ -107,7 +110,7 @@ def test_more_than_the_limit_is_the_callers_mistake() -> None:
     exchange.ask(b"")
     with pytest.raises(UsageError, match="1 requests are without an answer already, the limit is 1"):
         exchange.ask(b"")
-    for wrong in (lambda: Exchange(limit=0), lambda: exchangeaio.check_framing(Delimiter())):
+    for wrong in (lambda: Exchange(limit=0), lambda: check_framing(Delimiter())):
         with pytest.raises(UsageError):
             wrong()
 
@@ -362,7 +365,7 @@ def test_a_silent_server_costs_exactly_the_timeout() -> None:
         ground.host.silence()
         began, took = ground.world.now, []
         for _ in range(3):
-            with pytest.raises(ChannelTimeout, match="no answer within 2.5 s"):
+            with pytest.raises(ChannelTimeout, match=r"no answer within 2.5 s"):
                 await channel.ask(b"?", timeout=2.5)
             took.append(ground.world.now - began)
         channel.abort()
@@ -504,7 +507,7 @@ def test_in_threads_too_a_late_answer_is_dropped_and_the_timeout_is_told(ground:
         with ground.server:
             listener, thread = serve_blocking(ground, handler)
         with ground.client, exchangeblocking.connect(listener.getsockname(), FRAMING, timeout=5) as exchange:
-            with pytest.raises(ChannelTimeout, match="no answer within 0.2 s"):
+            with pytest.raises(ChannelTimeout, match=r"no answer within 0.2 s"):
                 exchange.ask(b"first", 0.2)
             gate.set()
             second = exchange.ask(b"second", 10)

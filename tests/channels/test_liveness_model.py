@@ -1,4 +1,4 @@
-"""No side of the liveness check ever claims what it cannot know: every course of eight messages, and that lies would be found."""
+"""No side of the liveness check ever claims what it cannot know: every course of eight messages, and lies are found out."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 """Half duplex: one side speaks at a time. Pure: messages in, messages out, `now` in nanoseconds; no I/O, no clock.
 
-What both sides keep is the number of the turn and whose it is: the caller's (who connected), the answerer's, or nobody's. Turn 0
-is the caller's. Every message of the framing below begins with one byte that says its kind, and the turn's number, 8 bytes,
+What both sides keep is the number of the turn and whose it is: the caller's (who connected), the answerer's, or nobody's. Turn
+0 is the caller's. Every message of the framing below begins with one byte that says its kind, and the turn's number, 8 bytes,
 big-endian:
 
     1 DATA  turn n is the sender's; then the program's bytes
@@ -10,9 +10,10 @@ big-endian:
     4 ASK   turn n is not the sender's, and it wants the next
     5 TAKE  turn n is the sender's; then, 8 bytes: how many DATA of the receiver's last turn it has taken
 
-Each turn has the number after the one before it. Its holder ends it by GIVE or FREE. While the turn is nobody's, ASK is answered by
-GIVE. When both ask at once each gets the other's ASK where it waits for a GIVE: the next turn is then the caller's where its number
-is even, the answerer's where it is odd. Both know that, so within one way of the path, half a round trip, each side knows who speaks.
+Each turn has the number after the one before it. Its holder ends it by GIVE or FREE. While the turn is nobody's, ASK is
+answered by GIVE. When both ask at once each gets the other's ASK where it waits for a GIVE: the next turn is then the caller's
+where its number is even, the answerer's where it is odd. Both know that, so within one way of the path, half a round trip, each
+side knows who speaks.
 
 A turn is lost when its holder falls silent without an end: who has asked and got nothing for `timeout` takes it (TAKE). Between
 that and its arrival both believe to hold a turn, and DATA of the older one is dropped: one side at a time is heard, ever. The
@@ -51,7 +52,7 @@ class TurnLost(ChannelError):
     """The peer has taken the turn after a silence; `unheard` messages of this side's last turn were dropped."""
 
     def __init__(self, unheard: int) -> None:
-        super().__init__(f"the peer took the turn; {unheard} message{'' if unheard == 1 else 's'} of the last turn went unheard")
+        super().__init__(f"the peer took the turn; {unheard} message{'' if unheard == 1 else 's'} of ours went unheard")
         self.unheard = unheard
 
 
@@ -63,13 +64,12 @@ def winner(number: int) -> int:
 class HalfDuplex:
     """One side; `caller` for the side that connected. `timeout` (ns) is how long a turn that was asked for may fail to come.
 
-    `out` has the messages to send, in order, `inbox` the peer's, for the caller to take. `peer_asks`: the peer waits for our turn
-    to end. Raises UsageError for a timeout that is not positive.
-    """
+    `out` has the messages to send, in order, `inbox` the peer's, for the caller to take. `peer_asks`: the peer waits for our
+    turn to end. Raises UsageError for a timeout that is not positive."""
 
     __slots__ = (
-        "_asked_at", "_count", "_heard", "_lost", "_spoken", "holder", "inbox", "out", "peer_asks", "recovered", "side", "stale",
-        "timeout", "turn",
+        "_asked_at", "_count", "_heard", "_lost", "_spoken", "holder", "inbox", "out", "peer_asks", "recovered", "side",
+        "stale", "timeout", "turn",
     )  # fmt: skip
 
     def __init__(self, caller: bool, timeout: int = TIMEOUT) -> None:

@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT: Final = TIMEOUT / SECOND
 
 
 class Sender:
-    """The end of a simplex channel that only sends, over `stream`, which belongs to it from now on. Receiving raises UsageError."""
+    """The end of a simplex channel that only sends, over `stream`, which belongs to it from now on."""
 
     def __init__(self, stream: MessageStream) -> None:
         self.stream = stream
@@ -77,8 +77,8 @@ class Receiver:
 
 
 class HalfDuplexChannel(MessageProtocol):
-    """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long a turn that was asked for and did
-    not come is taken."""
+    """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long a turn that was asked for and
+    did not come is taken."""
 
     def __init__(
         self, framing: Framing, *, caller: bool, timeout: float = DEFAULT_TIMEOUT,
@@ -92,8 +92,8 @@ class HalfDuplexChannel(MessageProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def say(self, message: Buffer) -> None:
-        """Send `message`. Raises NotYourTurn, TurnLost once when the last turn was taken from us, MessageRefused, ChannelClosed and
-        PeerLost."""
+        """Send `message`. Raises NotYourTurn, TurnLost once when the last turn was taken from us, MessageRefused, ChannelClosed
+        and PeerLost."""
         check_size(message, self.framing)
         if self._unable is not None:
             raise self._unable
@@ -101,7 +101,7 @@ class HalfDuplexChannel(MessageProtocol):
         self._act()
 
     def over(self, *, give: bool = True) -> None:
-        """End the turn: over to the peer, or with `give` False to nobody unless the peer has asked. Raises NotYourTurn, TurnLost."""
+        """End the turn: over to the peer, or with `give` False to nobody unless it has asked. Raises NotYourTurn, TurnLost."""
         self.turns.over(give=give)
         self._act()
 
@@ -114,7 +114,7 @@ class HalfDuplexChannel(MessageProtocol):
         await self._until(lambda: self.turns.mine, timeout, "no turn")
 
     async def receive(self, timeout: float | None = None) -> bytes:
-        """The next message, within `timeout` seconds. Raises ChannelTimeout; ChannelClosed and what else ended the connection."""
+        """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
         await self._until(lambda: bool(self.turns.inbox), timeout, "no message")
         return self.turns.inbox.popleft()
 
@@ -187,8 +187,9 @@ class HalfDuplexChannel(MessageProtocol):
 
 
 async def connect(
-    host: str, port: int, framing: Framing, *, turn_timeout: float = DEFAULT_TIMEOUT, timeout: float | None = None, **options: Any
-) -> HalfDuplexChannel:
+    host: str, port: int, framing: Framing, *, turn_timeout: float = DEFAULT_TIMEOUT, timeout: float | None = None,
+    **options: Any,
+) -> HalfDuplexChannel:  # fmt: skip
     """A half-duplex channel to `host`, within `timeout` seconds; the first turn is ours. Raises ChannelTimeout and OSErrors."""
     loop = asyncio.get_running_loop()
     try:
@@ -212,9 +213,7 @@ async def serve(
     made = MessageServer()
 
     def protocol() -> HalfDuplexChannel:
-        return HalfDuplexChannel(
-            framing, caller=False, timeout=turn_timeout, made=lambda channel: made.begin(handler, channel)
-        )
+        return HalfDuplexChannel(framing, caller=False, timeout=turn_timeout, made=lambda channel: made.begin(handler, channel))
 
     made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
     return made

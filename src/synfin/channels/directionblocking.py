@@ -1,6 +1,5 @@
-"""Who may speak, for programs with threads: simplex, half duplex. Full duplex is blocking.MessageSocket as it is: one thread may
-receive while another sends. The bytes are direction.py's; a channel is used by one thread at a time. Times are seconds.
-"""
+"""Who may speak, for programs with threads: simplex, half duplex. Full duplex is blocking.MessageSocket as it is: one thread
+may receive while another sends. The bytes are direction.py's; a channel is used by one thread at a time. Times are seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ class BlockingReceiver:
 
 
 class BlockingHalfDuplex:
-    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for the side that connected."""
+    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for who connected."""
 
     def __init__(self, messages: MessageSocket, *, caller: bool, timeout: float = DEFAULT_TIMEOUT) -> None:
         check_framing(messages.framing)

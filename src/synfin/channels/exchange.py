@@ -8,9 +8,8 @@ Every message of the framing below begins with one byte that says its kind, and 
 
 Either side may ask, each counts its own requests. Answers come in any order, each request gets one ANSWER or FAILED. At most
 `limit` requests of a side may be without an answer; both sides know the limit, as they know the framing, so nobody keeps more
-than that. A request that its caller has given up stays among them until its answer has come: a late answer is dropped and counted,
-and never taken for another call's. Anything else is a ProtocolError, which ends the exchange.
-"""
+than that. A request that its caller has given up stays among them until its answer has come: a late answer is dropped and
+counted, and never taken for another call's. Anything else is a ProtocolError, which ends the exchange."""
 
 from struct import Struct
 from typing import Final

@@ -18,7 +18,7 @@ from typing import Any
 
 from synfin.channels.aio import MessageProtocol, MessageServer
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, ProtocolError
-from synfin.channels.exchange import ANSWER, LIMIT, REQUEST, Exchange, RequestFailed, check_framing, check_size
+from synfin.channels.exchange import ANSWER, HEAD, LIMIT, REQUEST, Exchange, RequestFailed, check_framing, check_size
 from synfin.channels.framing import Buffer, Framing
 
 Handler = Callable[[bytes], bytes | Awaitable[bytes]]
@@ -27,9 +27,8 @@ Handler = Callable[[bytes], bytes | Awaitable[bytes]]
 class ExchangeChannel(MessageProtocol):
     """One side of an exchange; made by `connect` and `serve`. `handler` answers the peer's requests; without one they fail.
 
-    A handler returns its answer, or an awaitable of it, which runs in a task of its own; it raises RequestFailed to say why there
-    is none. Any task may ask.
-    """
+    A handler returns its answer, or an awaitable of it, which runs in a task of its own; it raises RequestFailed to say why
+    there is none. Any task may ask."""
 
     def __init__(
         self, framing: Framing, handler: Handler | None = None, *, limit: int = LIMIT,
@@ -117,11 +116,12 @@ class ExchangeChannel(MessageProtocol):
             for message in messages:
                 if self._ended is not None:
                     break
-                kind, number, said = received(message)  # type: ignore[misc]  nothing is given up there: see _answered
-                if kind == REQUEST:
-                    self._serve(number, said)
+                came = received(message)
+                assert came is not None  # the exchange is told of nothing given up: see _answered
+                if came[0] == REQUEST:
+                    self._serve(came[1], came[2])
                 else:
-                    self._answered(kind, number, said)
+                    self._answered(*came)
         except ProtocolError as error:
             self._refuse(error)
         if self._for_room:
@@ -194,7 +194,7 @@ class ExchangeChannel(MessageProtocol):
         if not isinstance(error, RequestFailed):
             context = {"message": "unhandled exception in a handler of requests", "exception": error, "protocol": self}
             self._loop.call_exception_handler(context)
-        message = self.exchange.fail(number, reason[: (self.framing.limit - 9) // 4])
+        message = self.exchange.fail(number, reason[: (self.framing.limit - HEAD.size) // 4])
         if self._unable is None:
             self.send(message)
 

@@ -1,7 +1,8 @@
-"""Questions and answers for programs with threads. The bytes are exchange.py's, the calls those of exchangeaio.py without await.
+"""Questions and answers for programs with threads. The bytes are exchange.py's, the calls those of exchangeaio.py without
+await.
 
-Owns one thread a connection, which reads, hands each answer to its call, and answers the peer's requests by the handler, one after
-the other. Times are seconds.
+Owns one thread a connection, which reads, hands each answer to its call, and answers the peer's requests by the handler, one
+after the other. Times are seconds.
 
     with connect(("server", 7000), LengthHeader(4), timeout=5) as exchange:
         print(exchange.ask(b"1+1?", timeout=5))
@@ -53,12 +54,11 @@ class _Messages(MessageSocket):
 
 
 class BlockingExchange:
-    """An exchange over `sock`, a connected stream socket, which belongs to this object from now on. `handler` answers the peer's
-    requests, in the thread that reads; without one they fail. Any number of threads may ask. `close` it, or its thread goes on."""
+    """An exchange over `sock`, a connected stream socket, which belongs to this object from now on. `handler` answers the
+    peer's requests, in the thread that reads; without one they fail. Any number of threads may ask. `close` it, or its thread
+    goes on."""
 
-    def __init__(
-        self, sock: socket.socket, framing: Framing, handler: Handler | None = None, *, limit: int = LIMIT
-    ) -> None:
+    def __init__(self, sock: socket.socket, framing: Framing, handler: Handler | None = None, *, limit: int = LIMIT) -> None:
         check_framing(framing)
         self.messages = _Messages(sock, framing)
         self.exchange = Exchange(limit)

@@ -9,16 +9,15 @@ It is the reason for three segments in TCP's handshake, told as a story. What a 
 
 - The asker, on the answer to the number it has just made, hears and is heard. No answer within `patience`: it takes the path to
   be down and rests for `rest` before it asks again.
-- The answerer, on the question, hears. On the third message it is heard. None within `patience`: not confirmed that it is heard,
-  which proves nothing, and the rest applies to it too.
-- When both ask at once, each answers with ANSWER and repeats its own question in it; an answer to the question that it has asked
-  itself ends the check for it. Four messages, and both know both directions. An asker that answers has its `patience` once more,
-  from then on, for what comes back on its own answer.
+- The answerer, on the question, hears. On the third message it is heard. None within `patience`: not confirmed that it is
+  heard, which proves nothing, and the rest applies to it too.
+- When both ask at once, each answers with ANSWER and repeats its own question in it; an answer to the question that it has
+  asked itself ends the check for it. Four messages, and both know both directions. An asker that answers has its `patience`
+  once more, from then on, for what comes back on its own answer.
 
-Numbers are fresh, 64 bits, and not to be guessed (`fresh`). A message with another number is counted and changes nothing: late when
-it answers a question of ours that is over, wrong when it answers none, garbage when it cannot be read. Must not know what carries
-the messages.
-"""
+Numbers are fresh, 64 bits, and not to be guessed (`fresh`). A message with another number is counted and changes nothing: late
+when it answers a question of ours that is over, wrong when it answers none, garbage when it cannot be read. Must not know what
+carries the messages."""
 
 import struct
 from collections.abc import Callable
@@ -113,9 +112,8 @@ class Counts:
 class Liveness:
     """One side. `fresh()` gives a new unguessable number of 64 bits; `patience` and `rest` are in ns.
 
-    `out` holds the messages to send, in order, `learned` what was learnt, for the caller to take. Raises UsageError for times that
-    are not positive.
-    """
+    `out` holds the messages to send, in order, `learned` what was learnt, for the caller to take. Raises UsageError for times
+    that are not positive."""
 
     __slots__ = (
         "_asked", "_begun", "_fresh", "_old", "_rests_until", "_seen", "_wanted", "counts", "knowledge", "learned", "out",
@@ -175,7 +173,8 @@ class Liveness:
             self._receive_answer(message, now)
 
     def _receive_question(self, message: Message, now: int) -> None:
-        """We hear. While a number of ours is under way already, the answer carries that one: either message may bring it back."""
+        """We hear. While a number of ours is under way already, the answer carries that one: either message may bring it
+        back."""
         if message.asks in self._seen:
             self.counts.repeated += 1
             return

@@ -7,8 +7,8 @@ Owns the clock, the timer and the carrier. What carries the messages:
 
 - UDP: each is one datagram. A datagram from another address than the connected one is counted, by the kernel or here.
 - TCP: each is one message of LengthHeader(1).
-- A long connection (LivelyChannel): each follows kind 6 and the number 0, beside life.py's kinds. It passes by what the program has
-  not received yet, so a slow program is not taken for a dead path. A silence of `doubt_after` begins a check by itself.
+- A long connection (LivelyChannel): each follows kind 6 and the number 0, beside life.py's kinds. It passes by what the program
+  has not received yet, so a slow program is not taken for a dead path. A silence of `doubt_after` begins a check by itself.
 
 Times are seconds here, nanoseconds in Learned.
 """
@@ -199,9 +199,7 @@ async def listen_udp(
 ) -> UdpPeers:
     """Answer the checks of others on UDP. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_datagram_endpoint(
-        lambda: UdpPeers(told, patience=patience, rest=rest), local_addr=(host, port)
-    )
+    _, made = await loop.create_datagram_endpoint(lambda: UdpPeers(told, patience=patience, rest=rest), local_addr=(host, port))
     return made
 
 
@@ -210,9 +208,7 @@ async def connect_udp(
 ) -> UdpPeer:
     """Check the path to `host` over UDP. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_datagram_endpoint(
-        lambda: UdpPeer(told, patience=patience, rest=rest), remote_addr=(host, port)
-    )
+    _, made = await loop.create_datagram_endpoint(lambda: UdpPeer(told, patience=patience, rest=rest), remote_addr=(host, port))
     return made
 
 
@@ -271,7 +267,8 @@ async def connect_tcp(
     host: str, port: int, told: Callable[[TcpPeer, Learned], None] | None = None, *, patience: float = PATIENCE,
     rest: float = REST, timeout: float | None = None,
 ) -> TcpPeer:  # fmt: skip
-    """Check the path to `host` over TCP, connected within `timeout` seconds. Raises ChannelTimeout and the OSErrors of connecting."""
+    """Check the path to `host` over TCP, connected within `timeout` seconds. Raises ChannelTimeout and the OSErrors of
+    connecting."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
@@ -301,8 +298,8 @@ async def listen_tcp(
 
 
 class LivelyChannel(LongChannel):
-    """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds (None:
-    never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
+    """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds
+    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
 
     def __init__(
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[Any], None] | None" = None, *,

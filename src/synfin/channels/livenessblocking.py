@@ -3,8 +3,8 @@
     peer = over_udp(sock)                     # a connected UDP socket; over_messages(MessageSocket) for TCP
     print(peer.check().outcome)
 
-Owns the loop that waits for the next message or deadline. One thread uses it at a time. Times are seconds, nanoseconds in Learned.
-"""
+Owns the loop that waits for the next message or deadline. One thread uses it at a time. Times are seconds, nanoseconds in
+Learned."""
 
 import socket
 import time

@@ -17,15 +17,27 @@ PORT: Final = 7007
 @click.command()
 @click.argument("host", metavar="listen|HOST")
 @click.argument("port", required=False, type=click.IntRange(1, 65_535))
-@click.option("--port", "listen_port", type=click.IntRange(0, 65_535), metavar="N", help=f"Listen there; {PORT} by default.")
+@click.option("--port", "listen_port", type=click.IntRange(0, 65_535), metavar="N", help=f"Listen there; otherwise {PORT}.")
 @click.option("--address", metavar="ADDRESS", help="Listen at this address of ours alone; 0.0.0.0, every one, by default.")
 @click.option("--udp/--tcp", default=True, help="What carries the messages; UDP by default.")
-@click.option("--every", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Check again and again, so long apart.")
+@click.option("--every", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Again and again, so long apart.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many checks.")
-@click.option("--patience", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True, metavar="SECONDS",
-              help="How long to wait for an answer.")
-@click.option("--rest", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS",
-              help="How long not to ask after a check that failed.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for an answer.",
+)
+@click.option(
+    "--rest",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long not to ask after a check that failed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a step and line instead.")
 @lang_option
 def probe(host: str, port: int | None, listen_port: int | None, address: str | None, **options: Any) -> None:
@@ -50,7 +62,7 @@ def probe(host: str, port: int | None, listen_port: int | None, address: str | N
 
     chosen = module.Options(**options)
     if host == LISTEN:
-        sys.exit(module.listen(address or "0.0.0.0", PORT if listen_port is None else listen_port, chosen))  # noqa: S104
+        sys.exit(module.listen(address or "0.0.0.0", PORT if listen_port is None else listen_port, chosen))
     assert port is not None
     sys.exit(module.check(host, port, chosen))
 

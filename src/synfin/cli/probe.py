@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,8 +17,8 @@ from typing import Any, Final, Protocol
 
 from synfin.channels import livenessaio
 from synfin.channels.errors import ChannelError
-from synfin.channels.liveness import SECOND, Learned, Outcome
-from synfin.channels.livenessaio import TcpPeer
+from synfin.channels.liveness import Learned, Outcome
+from synfin.channels.livenessaio import Resting, TcpPeer
 from synfin.words import Text
 
 BOTH_DIRECTIONS: Final = 0  # exit status
@@ -41,11 +42,14 @@ DOWN = Text(
     "{patience:g} 秒内没有回答：视为网络不通；休息到 {until}（{rest:g} 秒）再问。",
 )
 UNCONFIRMED = Text(
-    "nothing more within {patience:g} s: we hear them; not confirmed that they hear us, which proves nothing; resting until {until} "
-    "({rest:g} s).",
-    "{patience:g} 秒内没有下文：我方听得到对方；对方是否听得到我方未经确认，这并不证明听不到；休息到 {until}（{rest:g} 秒）再问。",
+    "nothing more within {patience:g} s: we hear them; not confirmed that they hear us, which proves nothing; resting until "
+    "{until} ({rest:g} s).",
+    "{patience:g} 秒内没有下文：我方听得到对方；对方是否听得到我方未经确认，这并不证明听不到；"
+    "休息到 {until}（{rest:g} 秒）再问。",
 )
-LISTENING = Text("listening on {kind} {address} port {port}; Ctrl-C ends it.", "正在 {kind} {address} 端口 {port} 上等候；按 Ctrl-C 结束。")
+LISTENING = Text(
+    "listening on {kind} {address} port {port}; Ctrl-C ends it.", "正在 {kind} {address} 端口 {port} 上等候；按 Ctrl-C 结束。"
+)
 NO_CONNECTION = Text("no TCP connection: {why}.  The check could not begin.", "TCP 连不上：{why}。检查无从开始。")
 ENDED = Text("the connection has ended: {why}.", "连接已结束：{why}。")
 
@@ -165,7 +169,11 @@ async def _check(host: str, port: int, reporter: Reporter) -> None:
         async with _peer(host, port, name, reporter) as peer:
             while True:
                 reporter.asked(name)
-                learned = await peer.check()
+                try:
+                    learned = await peer.check()
+                except Resting:  # after a check that the peer began
+                    await asyncio.sleep(options.rest)
+                    continue
                 if reporter.ended >= (options.count or (1 if options.every is None else 1 << 62)):
                     return
                 rest = 0.0 if learned.outcome is Outcome.BOTH else options.rest
@@ -192,8 +200,10 @@ async def _peer(host: str, port: int, name: str, reporter: Reporter) -> AsyncIte
         tcp = await livenessaio.connect_tcp(
             host, port, told, patience=options.patience, rest=options.rest, timeout=options.patience
         )
-    except (ConnectionError, ChannelError) as error:
-        reporter.failed(name, NO_CONNECTION, error)
+    except socket.gaierror:
+        raise
+    except (OSError, ChannelError) as error:
+        reporter.failed(name, NO_CONNECTION, (error.strerror if isinstance(error, OSError) else None) or error)
         raise asyncio.CancelledError from None
     try:
         yield tcp
@@ -216,8 +226,9 @@ async def _listen(address: str, port: int, reporter: Reporter) -> None:
 async def _udp_listener(address: str, port: int, reporter: Reporter) -> AsyncIterator[int]:
     options = reporter.options
     peers = await livenessaio.listen_udp(
-        address, port, lambda peer, learned: reporter.learned(shown(peer), learned), patience=options.patience, rest=options.rest
-    )
+        address, port, lambda peer, learned: reporter.learned(shown(peer), learned), patience=options.patience,
+        rest=options.rest,
+    )  # fmt: skip
     try:
         yield peers.transport.get_extra_info("sockname")[1]
     finally:

@@ -103,7 +103,8 @@ def test_a_server_that_is_stopped_is_taken_for_dead(started: Started) -> None:
     out, err = client.communicate(timeout=PATIENCE)
     assert (client.returncode, out) == (1, "")
     # Whether HELLO was acknowledged before the server stopped is its affair.
-    assert re.fullmatch(r"the peer is dead: nothing was heard for \d+\.\d{3} s and 3 PINGs(; 1 message not acknowledged)?\n", err)
+    dead = r"the peer is dead: nothing was heard for \d+\.\d{3} s and 3 PINGs(; 1 message not acknowledged)?\n"
+    assert re.fullmatch(dead, err)
 
 
 def test_a_call_times_out_and_its_late_answer_is_dropped(started: Started) -> None:

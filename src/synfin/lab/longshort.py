@@ -236,11 +236,11 @@ BOTH: Final = (
     Column("short_s", Text("short:|time s", "短连接：|时间 秒"), ",.3f"),
     Column("short_segments", Text("seg-|ments", "报文段")),
     Column("short_handshakes", Text("hand-|shakes", "握手")),
-    Column("short_time_wait", Text("TIME-|WAIT", "TIME-|WAIT")),
+    Column("short_time_wait", Text("TIME-|WAIT", "TIME-|WAIT 数")),
     Column("long_s", Text("long:|time s", "长连接：|时间 秒"), ",.3f"),
     Column("long_segments", Text("seg-|ments", "报文段")),
     Column("long_handshakes", Text("hand-|shakes", "握手")),
-    Column("long_time_wait", Text("TIME-|WAIT", "TIME-|WAIT")),
+    Column("long_time_wait", Text("TIME-|WAIT", "TIME-|WAIT 数")),
 )
 EXPIRED: Final = Text(
     "TIME-WAIT lasts {lasts:.0f} s: where the exchanges took longer, the first ones' is over when the last has ended.",
@@ -277,7 +277,7 @@ ADVICE_COLUMNS: Final = (
     Column("long_segments", Text("|long", "|长"), "g"),
     Column("short_ms", Text("ms:|short", "毫秒：|短"), "g"),
     Column("long_ms", Text("|long", "|长"), "g"),
-    Column("time_wait_ports", Text("TIME-|WAIT", "TIME-|WAIT"), ",.0f"),
+    Column("time_wait_ports", Text("TIME-|WAIT", "占用|端口"), ",.0f"),
     Column("short_mb", Text("MB:|short", "MB：|短"), ",.2f"),
     Column("long_mb", Text("|long", "|长"), ",.2f"),
     Column("advice", Text("advice", "建议")),
@@ -285,7 +285,7 @@ ADVICE_COLUMNS: Final = (
 NOTES: Final = Text(
     "Segments and ms of one exchange; TIME-WAIT: ports that one client would hold with short connections; MB: open"
     " connections on the server.",
-    "报文段与毫秒按每次交换计；TIME-WAIT：用短连接时每个客户端占住的端口数；MB：服务器上打开的连接所占内存。",
+    "报文段与毫秒按每次交换计；占用端口：用短连接时每个客户端处于 TIME-WAIT 的端口数；MB：服务器上打开的连接所占内存。",
 )
 PLOT: Final = Text("Time for {count:,} exchanges", "{count:,} 次交换所用时间")
 PLOT_SEGMENTS: Final = Text("Segments for so many exchanges (RTT {rtt:.0f} ms)", "若干次交换所用的报文段（RTT {rtt:.0f} 毫秒）")

@@ -1,7 +1,7 @@
 """Messages over the kernel's loopback: synfin.channels beside plain asyncio streams with a hand-written length header.
 
 Both sides of a connection run in one loop in one process, a run of the one directly after a run of the other, so that what
-the machine does besides falls on both. A rate of 0.85 of the plain one is an overhead of 15 %.
+the machine does besides falls on both. A rate of 0.85 of the plain one is an overhead of 15 %. Then exchange.py's rows.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from benchmarks import exchange
 from benchmarks.report import MORE, Row
 from synfin.channels import aio, long
 from synfin.channels.framing import LengthHeader
@@ -139,3 +140,4 @@ def rows() -> Iterator[Row]:
             budget=LEAST,
         )  # fmt: skip
         yield Row(name=f"echo {what}, long connection", value=statistics.median(kept), best=max(kept), unit="/s", bound=MORE)
+    yield from exchange.rows()

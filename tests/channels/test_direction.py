@@ -1,8 +1,10 @@
 """Who may speak: simplex and half duplex, the pure part explored, the fronts on every ground."""
 
 import asyncio
+import re
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from synfin.channels.direction import (
     FREE,
     GIVE,
     HEAD,
+    KINDS,
     SECOND,
     TAKE,
     HalfDuplex,
@@ -409,3 +412,19 @@ def test_a_thread_takes_a_lost_turn_after_the_timeout() -> None:
         return took, channel.turns.recovered
 
     assert ground.run_blocking(program) == (pytest.approx(4.0, abs=0.002), 1)
+
+
+def test_the_bytes_of_the_documentation_are_the_bytes_on_the_wire() -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
+    section = page.partition("## Direction")[2].partition("## Liveness")[0]
+    kinds = {int(kind): name for kind, name in re.findall(r"^\| (\d) \| (\w+) \|", section, re.MULTILINE)}
+    caller, answerer = HalfDuplex(True), HalfDuplex(False)
+    caller.send(b"over")
+    caller.over()
+    said = say(caller, answerer)
+    answerer.send(b"2")
+    said += say(answerer, caller)
+    shown = re.findall(r"^    (?:caller|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
+    assert [line.replace(" ", "") for line in shown] == [FRAMING.encode(message).hex() for message in said]
+    assert kinds == KINDS
+    assert f"{STATES:,} states" in section

@@ -1,8 +1,10 @@
 """Questions and answers matched by number: the pure part, and its fronts on every ground."""
 
 import asyncio
+import re
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from synfin.channels import aio, exchangeaio, exchangeblocking
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
-from synfin.channels.exchange import ANSWER, FAILED, HEAD, REQUEST, Exchange, RequestFailed, check_framing
+from synfin.channels.exchange import ANSWER, FAILED, HEAD, KINDS, REQUEST, Exchange, RequestFailed, check_framing
 from synfin.channels.exchangeaio import ExchangeChannel
 from synfin.channels.framing import Delimiter, LengthHeader
 from synfin.engine.errors import UsageError
@@ -543,3 +545,15 @@ def test_a_thread_that_cannot_send_its_request_gives_up_in_time_and_ends_the_con
         return took
 
     assert ground.run_blocking(program) == pytest.approx(2.2, abs=0.3)
+
+
+def test_the_bytes_of_the_documentation_are_the_bytes_on_the_wire() -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
+    section = page.partition("## Exchange")[2].partition("## Direction")[0]
+    kinds = {int(kind): name for kind, name in re.findall(r"^\| (\d) \| (\w+) \|", section, re.MULTILINE)}
+    asker, answerer = Exchange(), Exchange()
+    _, asked = asker.ask(b"1+1?")
+    answerer.received(asked)
+    said = [FRAMING.encode(message).hex() for message in (asked, answerer.answer(1, b"2"))]
+    shown = re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
+    assert ([line.replace(" ", "") for line in shown], kinds) == (said, KINDS)

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import re
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,9 +80,13 @@ def test_three_messages_and_each_side_knows_what_it_may_when_it_may() -> None:
 
 
 def test_the_bytes_are_those_of_the_documentation() -> None:
-    assert Message(QUESTION, None, 1).pack() == b"1+1?" + b"\1" + bytes(7) + b"\1"
-    assert Message(ANSWER, 1, 2).pack() == b"1+1?" + b"\2" + bytes(7) + b"\1" + bytes(7) + b"\2"
-    assert Message(LAST, 2, None).pack() == b"1+1?" + b"\3" + bytes(7) + b"\2"
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
+    section = page.partition("## Liveness")[2].partition("## Experiments")[0]
+    said = [Message(QUESTION, None, 0xAA), Message(ANSWER, 0xAA, 0xBB), Message(LAST, 0xBB, None)]
+    shown = re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
+    assert [line.replace(" ", "") for line in shown] == [message.pack().hex() for message in said]
+    sizes = [int(size) for size in re.findall(r"^\| \d \| \w+ \| .* \| (\d+) \|", section, re.MULTILINE)]
+    assert sizes == [len(message.pack()) for message in said]
 
 
 def test_no_answer_within_five_seconds_is_a_path_that_is_down_and_a_rest_of_sixty() -> None:

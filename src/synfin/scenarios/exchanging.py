@@ -5,6 +5,7 @@ Owns what the programs say, by synfin.channels in asyncio; the words about the s
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ from synfin.channels.life import LifeSettings
 from synfin.scenarios.stage import LIMIT, PORT, Scenario, Stage
 from synfin.sim.runner import run
 from synfin.sim.world import World
+from synfin.stack.addresses import make_key
 from synfin.words import Text
 
 FRAMING: Final[Framing] = LengthHeader(4)
@@ -101,14 +103,28 @@ async def _answer_first_late(question: bytes) -> bytes:
     return ANSWERS[question]
 
 
+async def _ask(stage: Stage, channel: exchangeaio.ExchangeChannel, question: bytes, timeout: float) -> None:
+    """Ask, and let the trace tell what the caller was told: the client's program calls this and no socket."""
+    host = stage.client
+    name = channel.transport.get_extra_info("sockname")
+    key = make_key(stage.server.addresses[0], PORT, host.addresses[0], name[1])
+    began = host.now()
+    try:
+        result, error = (await channel.ask(question, timeout)).decode(), 0
+    except ChannelTimeout:
+        result, error = "", errno.ETIMEDOUT
+    observer = host.stack.observer
+    if observer is not None:
+        observer.called(host.now(), key, "ask", f"{question.decode()}, {timeout:g} s", began, result, error)
+
+
 def sync_timeout(stage: Stage) -> None:
     """A call waits so long and no longer. Its answer comes while the next call waits for another, and is not taken for it."""
 
     async def client() -> None:
         async with await exchangeaio.connect(ADDRESS, PORT, FRAMING) as channel:
-            with contextlib.suppress(ChannelTimeout):
-                await channel.ask(QUESTION, timeout=PAUSE)
-            await channel.ask(SECOND_QUESTION, timeout=PATIENCE)
+            await _ask(stage, channel, QUESTION, PAUSE)
+            await _ask(stage, channel, SECOND_QUESTION, PATIENCE)
 
     _play(stage, lambda: exchangeaio.serve(_answer_late, ADDRESS, PORT, FRAMING), client)
 
@@ -118,8 +134,7 @@ def pipelined(stage: Stage) -> None:
 
     async def client() -> None:
         async with await exchangeaio.connect(ADDRESS, PORT, FRAMING) as channel:
-            answers = [await channel.submit(question) for question in (QUESTION, SECOND_QUESTION)]
-            await asyncio.gather(*answers)
+            await asyncio.gather(*(_ask(stage, channel, question, PATIENCE) for question in (QUESTION, SECOND_QUESTION)))
 
     _play(stage, lambda: exchangeaio.serve(_answer_first_late, ADDRESS, PORT, FRAMING), client)
 

@@ -28,7 +28,7 @@ from synfin.channels.direction import (
 )
 from synfin.channels.directionaio import HalfDuplexChannel, Receiver, Sender
 from synfin.channels.directionblocking import BlockingHalfDuplex, BlockingReceiver, BlockingSender
-from synfin.channels.errors import ChannelClosed, ChannelTimeout, ProtocolError
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, PeerLost, ProtocolError
 from synfin.channels.framing import LengthHeader
 from synfin.engine.errors import UsageError
 from tests.channels.direction_model import explore
@@ -344,6 +344,66 @@ def test_a_receiver_that_speaks_is_a_protocol_error(ground: Ground) -> None:
             await sender.stream.wait_lost()
 
     ground.run(program)
+
+
+def test_a_reset_ends_who_waits_for_the_turn() -> None:
+    ground = SimGround()
+
+    async def program() -> float:
+        async def hold(channel: HalfDuplexChannel) -> None:
+            await asyncio.sleep(1000)
+
+        with ground.server:
+            server = await directionaio.serve(hold, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await directionaio.connect(ground.address, PORT, FRAMING)
+        channel.over()
+        waiting = asyncio.create_task(channel.turn())
+        await asyncio.sleep(1)
+        ground.host.crash()
+        ground.host.restart()
+        channel.flush()
+        channel.send(b"")  # anything: the new server answers with RST
+        with pytest.raises(PeerLost, match="reset by peer"):
+            await waiting
+        at = ground.world.now
+        await channel.wait_lost()
+        await server.close()
+        return at
+
+    assert ground.run(program) == pytest.approx(1.04, abs=0.05)
+
+
+def test_after_a_partition_in_which_the_turn_was_taken_both_know_whose_it_is() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        made: list[HalfDuplexChannel] = []
+
+        async def hold(channel: HalfDuplexChannel) -> None:
+            made.append(channel)
+            await asyncio.sleep(200)
+
+        with ground.server:
+            server = await directionaio.serve(hold, ground.address, PORT, FRAMING, turn_timeout=5)
+        with ground.client:
+            channel = await directionaio.connect(ground.address, PORT, FRAMING, turn_timeout=5)
+        await asyncio.sleep(1)
+        ground.wire.cut()
+        for _ in range(3):
+            channel.say(b"into the cut wire")
+        await made[0].turn()
+        took = ground.world.now
+        ground.wire.heal()
+        await asyncio.sleep(60)
+        with pytest.raises(TurnLost) as caught:
+            channel.say(b"?")
+        found = made[0].turns.mine, channel.turns.mine, made[0].turns.stale, caught.value.unheard, took
+        await channel.close()
+        await server.close()
+        return found
+
+    assert ground.run(program) == (True, False, 3, 3, pytest.approx(6.02))  # connected at 0.02
 
 
 # Threads

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synfin.channels import aio, exchangeaio, exchangeblocking
@@ -450,6 +450,52 @@ def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the
         return kept <= 50 * (size + 20)
 
     assert ground.run(program) is True
+
+
+def test_after_a_partition_the_answers_that_were_late_are_dropped_and_the_next_call_gets_its_own() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(lambda request: b"to " + request, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING)
+        await channel.ask(b"there")
+        ground.wire.cut()
+        for number in range(3):
+            with pytest.raises(ChannelTimeout):
+                await channel.ask(b"%d" % number, timeout=1)
+        ground.wire.heal()
+        answer = await channel.ask(b"next", timeout=60)
+        await channel.close()
+        await server.close()
+        return answer, channel.exchange.late, channel.in_flight
+
+    assert ground.run(program) == (b"to next", 3, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1 << 20), st.lists(st.integers(0, 5000), min_size=1, max_size=30), st.sampled_from([0.0, 0.05, 0.2]))
+def test_over_loss_and_reordering_every_call_gets_its_own_answer(seed: int, sizes: list[int], loss: float) -> None:
+    ground = SimGround(seed, loss=loss, reorder=0.1, duplicate=0.05)
+
+    async def later(request: bytes) -> bytes:
+        await asyncio.sleep(len(request) % 7 / 100)
+        return request[::-1]
+
+    async def program() -> list[bytes]:
+        with ground.server:
+            server = await exchangeaio.serve(later, ground.address, PORT, FRAMING, limit=4)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, limit=4)
+        answers = await asyncio.gather(*(channel.ask(bytes([number]) * size + b"!") for number, size in enumerate(sizes)))
+        channel.abort()
+        await channel.wait_lost()
+        await asyncio.sleep(200)
+        await server.close()
+        return answers
+
+    assert ground.run(program) == [b"!" + bytes([number]) * size for number, size in enumerate(sizes)]
 
 
 # Threads

@@ -125,16 +125,20 @@ class HalfDuplexChannel(MessageProtocol):
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
-                    if self._ended is not None:
-                        raise self._ended
-                    waiter = self._loop.create_future()
-                    self._waiters.append(waiter)
-                    try:
-                        await waiter
-                    finally:
-                        self._waiters.remove(waiter)
+                    await self._change()
         except TimeoutError:
             raise ChannelTimeout(f"{what} within {timeout} s") from None
+
+    async def _change(self) -> None:
+        """Wait until something has changed. Raises what ended the connection."""
+        if self._ended is not None:
+            raise self._ended
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
 
     def _act(self) -> None:
         """Send what is to go, wake who waits, set the timer."""

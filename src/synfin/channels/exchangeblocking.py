@@ -47,6 +47,7 @@ class _Messages(MessageSocket):
     """Its end wakes the thread that waits to receive."""
 
     def abort(self) -> None:
+        """See MessageSocket."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self.sock.shutdown(socket.SHUT_RD)
@@ -130,18 +131,20 @@ class BlockingExchange:
     def _run(self) -> None:
         try:
             while True:
-                message = self.messages.receive()
-                with self._changed:
-                    came = self.exchange.received(message)
-                    if came is not None and came[0] != REQUEST:
-                        self._answered(*came)
-                    self._changed.notify_all()
-                if came is not None and came[0] == REQUEST:
-                    self.messages.send(self._serve(came[1], came[2]), ANSWER_TIMEOUT)
+                self._take(self.messages.receive())
         except ChannelError as error:
             if isinstance(error, ProtocolError):
                 self.messages.abort()
             self._end(error)
+
+    def _take(self, message: bytes) -> None:
+        with self._changed:
+            came = self.exchange.received(message)
+            if came is not None and came[0] != REQUEST:
+                self._answered(*came)
+            self._changed.notify_all()
+        if came is not None and came[0] == REQUEST:
+            self.messages.send(self._serve(came[1], came[2]), ANSWER_TIMEOUT)
 
     def _answered(self, kind: int, number: int, said: bytes) -> None:
         call = self._calls.pop(number)

@@ -23,6 +23,8 @@ from synfin.words import Text
 
 BOTH_DIRECTIONS: Final = 0  # exit status
 NOT_BOTH: Final = 1
+MANY: Final = 1 << 62  # checks: until Ctrl-C
+MOMENT: Final = 0.001  # seconds after which the rest is over in any case
 
 ASKED = Text("we ask: 1+1?  Nothing is known yet.", "我方发问：1+1？目前双方都一无所知。")
 HEARS = Text(
@@ -167,19 +169,23 @@ async def _check(host: str, port: int, reporter: Reporter) -> None:
     options, name = reporter.options, shown((host, port))
     try:
         async with _peer(host, port, name, reporter) as peer:
-            while True:
-                reporter.asked(name)
-                try:
-                    learned = await peer.check()
-                except Resting:  # after a check that the peer began
-                    await asyncio.sleep(options.rest)
-                    continue
-                if reporter.ended >= (options.count or (1 if options.every is None else 1 << 62)):
-                    return
-                rest = 0.0 if learned.outcome is Outcome.BOTH else options.rest
-                await asyncio.sleep(max(options.every or 0.0, rest + 0.001 if rest else 0.0))
+            while await _once(peer, name, reporter) < (options.count or (1 if options.every is None else MANY)):
+                rest = 0.0 if reporter.last is Outcome.BOTH else options.rest + MOMENT
+                await asyncio.sleep(max(options.every or 0.0, rest))
     except ChannelError as error:
         reporter.failed(name, ENDED, error)
+
+
+async def _once(peer: Peer, name: str, reporter: Reporter) -> int:
+    """One check, after the rest if one goes on; returns how many have ended."""
+    while True:
+        reporter.asked(name)
+        try:
+            await peer.check()
+        except Resting:  # after a check that the peer began
+            await asyncio.sleep(reporter.options.rest + MOMENT)
+        else:
+            return reporter.ended
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import bulk, connections, cookies, echo, flood, memory, real, segment, sources
+from benchmarks import bulk, channels, connections, cookies, echo, flood, memory, real, segment, sources
 from benchmarks.report import Row, heading, line, write_json
 
 SUITES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -19,6 +19,7 @@ SUITES: dict[str, Callable[[], Iterator[Row]]] = {
     "real": real.rows,
     "sources": sources.rows,
     "flood": flood.rows,
+    "channels": channels.rows,
 }
 BY_NAME_ONLY = ("flood",)  # it takes eight minutes
 

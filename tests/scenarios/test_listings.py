@@ -19,6 +19,7 @@ SECOND = {
     "old-duplicate-syn": {"server": 0.050},
     "short-time-wait": {"client": 0.115, "server": 0.125},
     "half-open-syn": {"client": 3.0, "server": 4.0},
+    "short-connection": {"client": 0.140, "server": 0.150},
 }
 
 

@@ -24,6 +24,8 @@ ASKED_FOR = [
     "old-duplicate-syn", "simultaneous-open", "refused", "urgent", "zero-window", "close-client-first",
     "close-server-first", "why-four", "why-four-none-left", "half-close", "three-segment-close", "simultaneous-close",
     "last-ack-lost", "short-time-wait", "fin-wait-2-held", "close-unread", "half-open", "half-open-syn", "peer-vanishes",
+    "short-connection", "long-connection", "sync-timeout", "pipelined", "duplex", "half-duplex",
+    "simplex",
 ]  # fmt: skip
 
 

@@ -6,8 +6,10 @@ Owns the register alone. A scenario is a Scenario (stage.py): a name, a title, a
 
 from typing import Final
 
+from synfin.scenarios.checking import CHECKING
 from synfin.scenarios.closing import CLOSING
 from synfin.scenarios.data import DATA, LIFE
+from synfin.scenarios.exchanging import EXCHANGING
 from synfin.scenarios.failures import FAILURES
 from synfin.scenarios.flooding import STUDIES as FLOODING
 from synfin.scenarios.opening import OPENING
@@ -16,8 +18,10 @@ from synfin.scenarios.study import Study
 
 DEFAULT: Final = "whole-life"
 
-SCENARIOS: Final[dict[str, Scenario]] = {each.name: each for each in (*LIFE, *OPENING, *DATA, *CLOSING, *FAILURES)}
+SCENARIOS: Final[dict[str, Scenario]] = {
+    each.name: each for each in (*LIFE, *OPENING, *DATA, *CLOSING, *FAILURES, *EXCHANGING)
+}
 
-STUDIES: Final[dict[str, Study]] = {each.name: each for each in (*FLOODING,)}
+STUDIES: Final[dict[str, Study]] = {each.name: each for each in (*FLOODING, *CHECKING)}
 
 __all__ = ["DEFAULT", "SCENARIOS", "STUDIES", "Scenario", "Study"]

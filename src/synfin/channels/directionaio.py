@@ -1,0 +1,223 @@
+"""Who may speak, in asyncio: simplex, half duplex. Full duplex is aio.MessageStream as it is: both sides speak when they like.
+
+Simplex: Sender and Receiver make of a MessageStream one end whose other half is shut down. The receiver sends FIN at once;
+a byte from it would be a ProtocolError. Half duplex: the bytes are direction.py's.
+
+    channel = await connect("server", 7000, LengthHeader(4))     # the turn is the caller's at first
+    channel.send(b"over?")
+    channel.over()
+    print(await channel.receive())
+
+Times are seconds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableSequence
+from typing import Any, Final, Self
+
+from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream
+from synfin.channels.direction import SECOND, TIMEOUT, HalfDuplex
+from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.exchange import check_framing, check_size
+from synfin.channels.framing import Buffer, Framing
+from synfin.engine.errors import UsageError
+
+DEFAULT_TIMEOUT: Final = TIMEOUT / SECOND
+
+
+class Sender:
+    """The end of a simplex channel that only sends, over `stream`, which belongs to it from now on."""
+
+    def __init__(self, stream: MessageStream) -> None:
+        self.stream = stream
+
+    async def send(self, message: Buffer) -> None:
+        """Send `message`; waits while the receiver is slow. Raises as MessageStream.send."""
+        self.stream.send(message)
+        await self.stream.drain()
+
+    async def receive(self) -> bytes:
+        """Raises UsageError: nothing comes this way."""
+        raise UsageError("this end of a simplex channel only sends")
+
+    async def close(self, timeout: float) -> None:
+        """FIN after what was sent, and wait, at most `timeout` seconds, until the peer has closed too.
+
+        Raises ProtocolError when the receiver has said something, ChannelTimeout, PeerLost, FramingError.
+        """
+        self.stream.finish()
+        try:
+            said = await self.stream.receive(timeout)
+        except ChannelClosed:
+            await self.stream.close(timeout)
+            return
+        finally:
+            self.stream.abort()
+        raise ProtocolError(f"the receiving end of a simplex channel said {len(said)} bytes", offset=0, limit=0)
+
+
+class Receiver:
+    """The end of a simplex channel that only receives: its own half is shut down at once. Sending raises UsageError."""
+
+    def __init__(self, stream: MessageStream) -> None:
+        self.stream = stream
+        stream.finish()
+
+    async def send(self, message: Buffer) -> None:
+        """Raises UsageError: this half is shut down."""
+        raise UsageError(f"this end of a simplex channel only receives: {len(message)} bytes cannot be sent")
+
+    async def receive(self, timeout: float | None = None) -> bytes:
+        """The next message. Raises as MessageStream.receive."""
+        return await self.stream.receive(timeout)
+
+    async def close(self, timeout: float) -> None:
+        """Close. Raises ChannelTimeout."""
+        await self.stream.close(timeout)
+
+
+class HalfDuplexChannel(MessageProtocol):
+    """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long a turn that was asked for and
+    did not come is taken."""
+
+    def __init__(
+        self, framing: Framing, *, caller: bool, timeout: float = DEFAULT_TIMEOUT,
+        made: "Callable[[HalfDuplexChannel], None] | None" = None,
+    ) -> None:  # fmt: skip
+        check_framing(framing)
+        super().__init__(framing)
+        self.turns = HalfDuplex(caller, round(timeout * SECOND))
+        self._made = made
+        self._waiters: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def say(self, message: Buffer) -> None:
+        """Send `message`. Raises NotYourTurn, TurnLost once when the last turn was taken from us, MessageRefused, ChannelClosed
+        and PeerLost."""
+        check_size(message, self.framing)
+        if self._unable is not None:
+            raise self._unable
+        self.turns.send(message)
+        self._act()
+
+    def over(self, *, give: bool = True) -> None:
+        """End the turn: over to the peer, or with `give` False to nobody unless it has asked. Raises NotYourTurn, TurnLost."""
+        self.turns.over(give=give)
+        self._act()
+
+    async def turn(self, timeout: float | None = None) -> None:
+        """Ask for the turn, and wait for it at most `timeout` seconds. A holder that is silent loses it after the channel's own
+        timeout. Raises ChannelTimeout; what ended the connection; TurnLost once."""
+        self.turns.check()
+        self.turns.ask(self._now())
+        self._act()
+        await self._until(lambda: self.turns.mine, timeout, "no turn")
+
+    async def receive(self, timeout: float | None = None) -> bytes:
+        """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
+        await self._until(lambda: bool(self.turns.inbox), timeout, "no message")
+        return self.turns.inbox.popleft()
+
+    def _now(self) -> int:
+        return round(self._loop.time() * SECOND)
+
+    async def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._change()
+        except TimeoutError:
+            raise ChannelTimeout(f"{what} within {timeout} s") from None
+
+    async def _change(self) -> None:
+        """Wait until something has changed. Raises what ended the connection."""
+        if self._ended is not None:
+            raise self._ended
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+
+    def _act(self) -> None:
+        """Send what is to go, wake who waits, set the timer."""
+        out, self.turns.out = self.turns.out, []
+        if self._unable is None:
+            for message in out:
+                super().send(message)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.turns.asking and self._ended is None:
+            self._timer = self._loop.call_at(self.turns.next_deadline() / SECOND, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.turns.handle_timers(self._now())
+        self._act()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        super().connection_made(transport)
+        if self._made is not None:
+            self._made(self)
+
+    def messages_received(self, messages: MutableSequence[bytes]) -> None:
+        """See MessageProtocol."""
+        try:
+            for message in messages:
+                self.turns.received(message, self._now())
+        except ProtocolError as error:
+            self._refuse(error)
+        self._act()
+
+    def stream_ended(self, error: ChannelError) -> None:
+        """See MessageProtocol."""
+        self._act()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            self.abort()
+            await self.wait_lost()
+
+
+async def connect(
+    host: str, port: int, framing: Framing, *, turn_timeout: float = DEFAULT_TIMEOUT, timeout: float | None = None,
+    **options: Any,
+) -> HalfDuplexChannel:  # fmt: skip
+    """A half-duplex channel to `host`, within `timeout` seconds; the first turn is ours. Raises ChannelTimeout and OSErrors."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            _, channel = await loop.create_connection(
+                lambda: HalfDuplexChannel(framing, caller=True, timeout=turn_timeout), host, port, **options
+            )
+    except TimeoutError as error:
+        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
+            raise
+        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    return channel
+
+
+async def serve(
+    handler: Callable[[HalfDuplexChannel], Awaitable[None]], host: str | None, port: int, framing: Framing, *,
+    turn_timeout: float = DEFAULT_TIMEOUT, **options: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and run `handler(channel)` for each connection. See aio.serve."""
+    check_framing(framing)
+    made = MessageServer()
+
+    def protocol() -> HalfDuplexChannel:
+        return HalfDuplexChannel(framing, caller=False, timeout=turn_timeout, made=lambda channel: made.begin(handler, channel))
+
+    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
+    return made

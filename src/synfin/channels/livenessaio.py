@@ -1,0 +1,392 @@
+"""The liveness check in asyncio: over a TCP channel, over UDP, and on long connections. The messages are liveness.py's.
+
+    peer = await connect_udp("server", 7007)
+    print((await peer.check()).outcome)         # Outcome.BOTH, Outcome.DOWN or Outcome.UNCONFIRMED
+
+Owns the clock, the timer and the carrier. What carries the messages:
+
+- UDP: each is one datagram. A datagram from another address than the connected one is counted, by the kernel or here.
+- TCP: each is one message of LengthHeader(1).
+- A long connection (LivelyChannel): each follows kind 6 and the number 0, beside life.py's kinds. It passes by what the program
+  has not received yet, so a slow program is not taken for a dead path. A silence of `doubt_after` begins a check by itself.
+
+Times are seconds here, nanoseconds in Learned.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, MutableSequence
+from typing import Any, Final, cast
+
+from synfin.channels.aio import MessageProtocol, MessageServer
+from synfin.channels.errors import ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.framing import Framing, LengthHeader
+from synfin.channels.life import HEAD, LifeSettings
+from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness
+from synfin.channels.long import DEFAULT, LongChannel, check_framing
+from synfin.engine.errors import UsageError
+
+PATIENCE: Final = 5.0
+REST: Final = 60.0
+PEERS: Final = 64  # addresses that a UDP listener keeps
+LIVENESS: Final = 6  # kind, beside life.py's
+FRAMING: Final = LengthHeader(1, limit=TWO.size)
+
+Told = Callable[[Learned], None]
+
+
+def fresh() -> int:
+    """A number of 64 bits that nobody guesses."""
+    return secrets.randbits(64)
+
+
+class Resting(ChannelError):
+    """A check would begin before the rest after a failed one is over, or beside one that goes on."""
+
+
+class Checker:
+    """Drives one side: `send` takes what is to go, `told` hears what was learnt, at once. `close` it, or its timer goes on."""
+
+    def __init__(
+        self, send: Callable[[bytes], None], told: Told | None = None, *, patience: float = PATIENCE, rest: float = REST
+    ) -> None:
+        self.liveness = Liveness(fresh, patience=round(patience * SECOND), rest=round(rest * SECOND))
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._told = told
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: list[asyncio.Future[Learned]] = []
+
+    def now(self) -> int:
+        """The loop's time, ns."""
+        return round(self._loop.time() * SECOND)
+
+    def ask(self) -> bool:
+        """Begin a check; False where one goes on, or the rest does."""
+        asked = self.liveness.ask(self.now())
+        self._act()
+        return asked
+
+    async def check(self) -> Learned:
+        """Begin a check, or join the one that goes on, and wait for its end: `patience` at most, twice that where the peer has
+        asked meanwhile. Raises Resting; what ended the connection."""
+        if not self.liveness.busy and not self.ask():
+            seconds = (self.liveness.rests_until() - self.now()) / SECOND
+            raise Resting(f"resting for {seconds:.1f} s more after a check that failed")
+        waiter: asyncio.Future[Learned] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiters.remove(waiter)
+
+    def received(self, data: bytes) -> None:
+        """A message has come; anything may be in it."""
+        self.liveness.received(data, self.now())
+        self._act()
+
+    def close(self, error: ChannelError | None = None) -> None:
+        """Stop the timer; who waits is told `error`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error or Resting("the check was ended on this side"))
+
+    def _act(self) -> None:
+        liveness = self.liveness
+        out, liveness.out = liveness.out, []
+        learned, liveness.learned = liveness.learned, []
+        for data in out:
+            self._send(data)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if liveness.next_deadline() != NEVER:
+            self._timer = self._loop.call_at(liveness.next_deadline() / SECOND, self._tick)
+        for one in learned:
+            self._tell(one)
+
+    def _tell(self, learned: Learned) -> None:
+        if learned.outcome is not None:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(learned)
+        if self._told is not None:
+            self._told(learned)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.liveness.handle_timers(self.now())
+        self._act()
+
+
+# UDP
+
+
+class UdpPeers(asyncio.DatagramProtocol):
+    """Answers whoever asks, one check an address; `told` hears the address and what was learnt. Keeps `PEERS` addresses, and
+    forgets the one that was silent for the longest time. `forgotten` counts them, `errors` what the network reported."""
+
+    def __init__(self, told: Callable[[Any, Learned], None] | None = None, **times: float) -> None:
+        self.transport: asyncio.DatagramTransport
+        self.peers: dict[Any, Checker] = {}
+        self.forgotten = 0
+        self.errors = 0
+        self._told = told
+        self._times = times
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self.transport = cast("asyncio.DatagramTransport", transport)  # asyncio's own is no subclass of it before 3.12
+
+    def peer(self, address: Any) -> Checker:
+        """The check with the peer at `address`, made where there is none."""
+        checker = self.peers.pop(address, None)
+        if checker is None:
+            while len(self.peers) >= PEERS:
+                self.peers.pop(next(iter(self.peers))).close()
+                self.forgotten += 1
+            checker = Checker(lambda data: self.send(data, address), lambda learned: self.told(address, learned), **self._times)
+        self.peers[address] = checker  # the last one heard is the last one forgotten
+        return checker
+
+    def send(self, data: bytes, address: Any) -> None:
+        """Send one datagram."""
+        if not self.transport.is_closing():
+            self.transport.sendto(data, address)
+
+    def told(self, address: Any, learned: Learned) -> None:
+        """Pass on what was learnt."""
+        if self._told is not None:
+            self._told(address, learned)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """See asyncio."""
+        self.peer(addr).received(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """See asyncio: that nobody listens is no proof of anything; patience decides."""
+        self.errors += 1
+
+    def close(self) -> None:
+        """End all checks and close the socket."""
+        for checker in self.peers.values():
+            checker.close()
+        self.peers.clear()
+        self.transport.close()
+
+
+class UdpPeer(UdpPeers):
+    """The same, connected to one peer: what comes from elsewhere the kernel drops."""
+
+    def peer(self, address: Any = None) -> Checker:
+        """The check with the peer."""
+        return super().peer(None)
+
+    def ask(self) -> bool:
+        """See Checker."""
+        return self.peer().ask()
+
+    async def check(self) -> Learned:
+        """See Checker."""
+        return await self.peer().check()
+
+
+async def listen_udp(
+    host: str, port: int, told: Callable[[Any, Learned], None] | None = None, *, patience: float = PATIENCE, rest: float = REST
+) -> UdpPeers:
+    """Answer the checks of others on UDP. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    _, made = await loop.create_datagram_endpoint(lambda: UdpPeers(told, patience=patience, rest=rest), local_addr=(host, port))
+    return made
+
+
+async def connect_udp(
+    host: str, port: int, told: Callable[[Any, Learned], None] | None = None, *, patience: float = PATIENCE, rest: float = REST
+) -> UdpPeer:
+    """Check the path to `host` over UDP. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    _, made = await loop.create_datagram_endpoint(lambda: UdpPeer(told, patience=patience, rest=rest), remote_addr=(host, port))
+    return made
+
+
+# TCP
+
+
+class TcpPeer(MessageProtocol):
+    """The check over a TCP connection of its own."""
+
+    def __init__(
+        self, told: Callable[["TcpPeer", Learned], None] | None = None, made: Callable[["TcpPeer"], None] | None = None,
+        **times: float,
+    ) -> None:  # fmt: skip
+        super().__init__(FRAMING)
+        self.checker = Checker(self._say, None if told is None else lambda learned: told(self, learned), **times)
+        self._made = made
+        self._over = self._loop.create_future()
+
+    def _say(self, data: bytes) -> None:
+        if self._unable is None:
+            self.send(data)
+
+    def ask(self) -> bool:
+        """See Checker."""
+        return self.checker.ask()
+
+    async def check(self) -> Learned:
+        """See Checker; raises what ended the connection too."""
+        if self._ended is not None:
+            raise self._ended
+        return await self.checker.check()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        super().connection_made(transport)
+        if self._made is not None:
+            self._made(self)
+
+    def messages_received(self, messages: MutableSequence[bytes]) -> None:
+        """See MessageProtocol."""
+        for message in messages:
+            self.checker.received(message)
+
+    def stream_ended(self, error: ChannelError) -> None:
+        """See MessageProtocol."""
+        self.checker.close(error)
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def wait_ended(self) -> None:
+        """Wait until the peer has closed."""
+        await asyncio.shield(self._over)
+
+
+async def connect_tcp(
+    host: str, port: int, told: Callable[[TcpPeer, Learned], None] | None = None, *, patience: float = PATIENCE,
+    rest: float = REST, timeout: float | None = None,
+) -> TcpPeer:  # fmt: skip
+    """Check the path to `host` over TCP, connected within `timeout` seconds. Raises ChannelTimeout and the OSErrors of
+    connecting."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            _, made = await loop.create_connection(lambda: TcpPeer(told, patience=patience, rest=rest), host, port)
+    except TimeoutError as error:
+        if timeout is None or error.errno is not None:
+            raise
+        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    return made
+
+
+async def listen_tcp(
+    host: str | None, port: int, told: Callable[[TcpPeer, Learned], None] | None = None, *, patience: float = PATIENCE,
+    rest: float = REST,
+) -> MessageServer:  # fmt: skip
+    """Answer the checks of others on TCP."""
+    made = MessageServer()
+
+    def protocol() -> TcpPeer:
+        return TcpPeer(told, lambda peer: made.begin(TcpPeer.wait_ended, peer), patience=patience, rest=rest)
+
+    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
+    return made
+
+
+# Long connections
+
+
+class LivelyChannel(LongChannel):
+    """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds
+    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
+
+    def __init__(
+        self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[Any], None] | None" = None, *,
+        told: Told | None = None, doubt_after: float | None = None, patience: float = PATIENCE, rest: float = REST,
+    ) -> None:  # fmt: skip
+        if doubt_after is not None and doubt_after <= 0:
+            raise UsageError(f"doubt begins after more than 0 seconds, not {doubt_after}")
+        super().__init__(framing, settings, made)
+        if framing.limit < HEAD.size + TWO.size:
+            raise UsageError(f"the framing's limit must leave room for {HEAD.size + TWO.size} bytes")
+        self.checker = Checker(self._say, told, patience=patience, rest=rest)
+        self._doubt_after = None if doubt_after is None else round(doubt_after * SECOND)
+        self._doubts: asyncio.TimerHandle | None = None
+
+    async def check(self) -> Learned:
+        """See Checker; raises what ended the connection too."""
+        if self.life.error is not None:
+            raise self.life.error
+        return await self.checker.check()
+
+    def _say(self, data: bytes) -> None:
+        if self.life.error is None:
+            self.wire.send(HEAD.pack(LIVENESS, 0) + data)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._watch()
+
+    def _received(self, messages: MutableSequence[bytes]) -> None:
+        others = []
+        for message in messages:
+            if message[:1] != bytes([LIVENESS]):
+                others.append(message)
+            elif len(message) < HEAD.size:
+                error = ProtocolError(f"a message of {len(message)} bytes has no kind and number", offset=0, limit=HEAD.size)
+                self.life.ended(error)
+                self.wire.refuse(error)
+            else:
+                self.checker.received(message[HEAD.size :])
+        super()._received(others)
+
+    def _watch(self) -> None:
+        """Set the timer for the moment at which the silence will have been too long, or the rest be over."""
+        if self._doubt_after is not None and self.life.error is None:
+            due = max(self.life.heartbeat.last_heard + self._doubt_after, self.checker.liveness.rests_until())
+            if due <= self._now():
+                self.checker.ask()
+                due = self._now() + self._doubt_after
+            self._doubts = self._loop.call_at(due / SECOND, self._watch)
+
+    def _changed(self) -> None:
+        super()._changed()
+        if self.life.error is not None:
+            self.checker.close(self.life.error)
+            if self._doubts is not None:
+                self._doubts.cancel()
+                self._doubts = None
+
+
+async def connect_lively(
+    host: str, port: int, framing: Framing, settings: LifeSettings = DEFAULT, *, timeout: float | None = None, **lively: Any
+) -> LivelyChannel:
+    """A long connection with liveness checks to `host`, made within `timeout` seconds; `lively` are LivelyChannel's keywords.
+
+    Raises ChannelTimeout, and the OSErrors of connecting.
+    """
+    channel = LivelyChannel(framing, settings, **lively)
+    try:
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().create_connection(lambda: channel.wire, host, port)
+    except TimeoutError as error:
+        if timeout is None or error.errno is not None:
+            raise
+        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    return channel
+
+
+async def serve_lively(
+    handler: Callable[[LivelyChannel], Any], host: str | None, port: int, framing: Framing, settings: LifeSettings = DEFAULT,
+    **lively: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and run `handler(channel)` for each connection. See long.serve."""
+    check_framing(framing)
+    made = MessageServer()
+
+    def protocol() -> MessageProtocol:
+        return LivelyChannel(framing, settings, lambda channel: made.begin(handler, channel), **lively).wire
+
+    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
+    return made

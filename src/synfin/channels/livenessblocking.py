@@ -1,0 +1,93 @@
+"""The liveness check for programs with threads, over whatever carries messages. The messages are liveness.py's.
+
+    peer = over_udp(sock)                     # a connected UDP socket; over_messages(MessageSocket) for TCP
+    print(peer.check().outcome)
+
+Owns the loop that waits for the next message or deadline. One thread uses it at a time. Times are seconds, nanoseconds in
+Learned."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from synfin.channels.blocking import MessageSocket, deadline, left, over
+from synfin.channels.errors import ChannelTimeout
+from synfin.channels.liveness import NEVER, SECOND, Learned, Liveness
+from synfin.channels.livenessaio import PATIENCE, REST, Resting, fresh
+from synfin.channels.waiting import READ, wait
+
+
+class BlockingLiveness:
+    """One side. `send` takes a message; `receive` waits for one so many seconds (None: for ever) and raises ChannelTimeout."""
+
+    def __init__(
+        self, send: Callable[[bytes], None], receive: Callable[[float | None], bytes], *, patience: float = PATIENCE,
+        rest: float = REST,
+    ) -> None:  # fmt: skip
+        self.liveness = Liveness(fresh, patience=round(patience * SECOND), rest=round(rest * SECOND))
+        self._send = send
+        self._receive = receive
+
+    def check(self) -> Learned:
+        """Ask, and wait for the end of the check: `patience` at most, twice that where the peer has asked meanwhile. Raises
+        Resting, and what the carrier raises."""
+        now = time.monotonic_ns()
+        if not self.liveness.busy and not self.liveness.ask(now):
+            seconds = (self.liveness.rests_until() - now) / SECOND
+            raise Resting(f"resting for {seconds:.1f} s more after a check that failed")
+        while True:
+            for learned in self._step(None):
+                if learned.outcome is not None:
+                    return learned
+
+    def listen(self, seconds: float) -> Iterator[Learned]:
+        """Answer for so long; gives what is learnt, as it is learnt. Raises what the carrier raises."""
+        until = deadline(seconds)
+        while not over(until):
+            yield from self._step(left(until))
+
+    def _step(self, longest: float | None) -> list[Learned]:
+        """Send what is to go; wait for a message, the check's deadline or `longest`."""
+        liveness = self.liveness
+        self._flush()
+        due = liveness.next_deadline()
+        patience = None if due == NEVER else max(0.0, (due - time.monotonic_ns()) / SECOND)
+        rests = [rest for rest in (longest, patience) if rest is not None]
+        try:
+            liveness.received(self._receive(min(rests) if rests else None), time.monotonic_ns())
+        except ChannelTimeout:
+            liveness.handle_timers(time.monotonic_ns())
+        self._flush()
+        learned, liveness.learned = liveness.learned, []
+        return learned
+
+    def _flush(self) -> None:
+        out, self.liveness.out = self.liveness.out, []
+        for data in out:
+            self._send(data)
+
+
+def over_messages(messages: MessageSocket, *, patience: float = PATIENCE, rest: float = REST) -> BlockingLiveness:
+    """The check over `messages`, framed by livenessaio.FRAMING."""
+    return BlockingLiveness(messages.send, messages.receive, patience=patience, rest=rest)
+
+
+def over_udp(sock: socket.socket, *, patience: float = PATIENCE, rest: float = REST) -> BlockingLiveness:
+    """The check over `sock`, a connected UDP socket. That nobody listens there proves nothing: patience decides."""
+
+    def send(data: bytes) -> None:
+        try:
+            sock.send(data)
+        except ConnectionRefusedError:
+            return
+
+    def receive(timeout: float | None) -> bytes:
+        until = deadline(timeout)
+        while wait(sock, READ, left(until)):
+            try:
+                return sock.recv(64)
+            except (ConnectionRefusedError, BlockingIOError):
+                continue
+        raise ChannelTimeout(f"no datagram within {timeout} s")
+
+    return BlockingLiveness(send, receive, patience=patience, rest=rest)

@@ -1,0 +1,413 @@
+"""Long connections in asyncio: connect, exchange, keep with heartbeats, exchange ..., close. The bytes are life.py's.
+
+Owns the event loop's part: when to send, whom to wake, one timer. No task of its own runs, so nothing is left when it ends.
+Times are seconds; those in LifeSettings nanoseconds.
+
+    channel = await connect("server", 7000, LengthHeader(4), LifeSettings(interval=10 * SECOND))
+    await channel.send(b"1+1?")
+    print(await channel.receive())
+    await channel.close()          # what was queued has been taken by the peer, or PeerLost says what was not
+
+`Reconnecting` keeps one such connection: it connects anew with a backoff, and tells what was unacknowledged when one breaks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
+from typing import Any, Final, Self
+
+from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer
+from synfin.channels.backoff import Backoff
+from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
+from synfin.channels.framing import Buffer, Framing, LengthHeader, VarintHeader
+from synfin.channels.heartbeat import NEVER, SECOND
+from synfin.channels.life import HEAD, Life, LifeSettings
+from synfin.engine.errors import UsageError
+
+DEFAULT: Final = LifeSettings()
+
+
+def check_framing(framing: Framing) -> None:
+    """Raises UsageError for a framing that cannot carry life.py's messages: those have many sizes, and any byte."""
+    if not isinstance(framing, LengthHeader | VarintHeader) or framing.limit < HEAD.size:
+        raise UsageError(f"a long connection needs a framing with a length header and a limit of {HEAD.size} bytes or more")
+
+
+def check_size(message: Buffer, framing: Framing) -> None:
+    """Raises MessageRefused for a message that does not fit beside the kind and the number."""
+    if len(message) > framing.limit - HEAD.size:
+        raise MessageRefused(f"a message of {len(message)} bytes is longer than {framing.limit - HEAD.size}")
+
+
+class _Wire(MessageProtocol):
+    """The connection below a LongChannel; tells it what happens."""
+
+    def __init__(self, framing: Framing, channel: "LongChannel") -> None:
+        super().__init__(framing)
+        self.channel = channel
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def refuse(self, error: ChannelError) -> None:
+        self._refuse(error)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.channel._begin()
+
+    def data_received(self, data: bytes) -> None:
+        self.channel._heard()
+        super().data_received(data)
+
+    def messages_received(self, messages: MutableSequence[bytes]) -> None:
+        self.channel._received(messages)
+
+    def stream_ended(self, error: ChannelError) -> None:
+        self.channel._ended(error)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.channel._pump()
+
+
+class LongChannel:
+    """One side of a long connection; made by `connect` and `serve`."""
+
+    def __init__(
+        self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[LongChannel], None] | None" = None
+    ) -> None:
+        check_framing(framing)
+        self.framing = framing
+        self._loop = asyncio.get_running_loop()
+        self._made = made
+        self.life = Life(settings, self._now())
+        self.told = False  # somebody has been given the error that ended the connection
+        self.wire = _Wire(framing, self)
+        self._waiters: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = NEVER
+        self._due = False  # _pump comes at the end of this turn
+
+    # Calls of the program
+
+    async def send(self, message: Buffer, timeout: float | None = None) -> int:
+        """Queue `message` and return its number; waits while the queue is full, at most `timeout` seconds.
+
+        Raises MessageRefused; ChannelTimeout (the message was not taken); ChannelClosed; PeerLost, PeerDead, ProtocolError,
+        FramingError when that has ended the connection.
+        """
+        check_size(message, self.framing)
+        life = self.life
+        if not life.room and life.error is None:
+            await self._until(lambda: bool(life.room) or life.error is not None, timeout, "no room to send")
+        try:
+            number = life.send(message)
+        except ChannelError:
+            self.told = True
+            raise
+        self._soon()
+        return number
+
+    async def receive(self, timeout: float | None = None) -> bytes:
+        """The next message, within `timeout` seconds (None: for ever); taking it is what acknowledges it to the peer.
+
+        Raises ChannelTimeout (nothing is lost); once all that came has been received, ChannelClosed after the peer's goodbye,
+        and PeerLost, PeerDead, ProtocolError, FramingError when that has ended the connection.
+        """
+        life = self.life
+        if not life.inbox and life.error is None and not life.peer_goodbye:
+            await self._until(
+                lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
+            )
+        try:
+            message = life.take(self._now())
+        except ChannelError:
+            self.told = True
+            raise
+        assert message is not None
+        if life.next_deadline() < self._armed:
+            self._soon()
+        return message
+
+    async def ping(self, timeout: float) -> float:
+        """Ask the peer whether it is there, idle or not; returns the seconds until its answer. Raises as `receive`."""
+        life, began = self.life, self._loop.time()
+        number = life.ping()
+        self._soon()
+        await self._until(lambda: life.answered >= number or life.error is not None, timeout, "no answer to a PING")
+        if life.error is not None:
+            self.told = True
+            raise life.error
+        return self._loop.time() - began
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until the peer has acknowledged all that was sent. Raises as `receive`."""
+        life = self.life
+        await self._until(lambda: not life.unacknowledged or life.error is not None, timeout, "not all was acknowledged")
+        if life.error is not None and life.unacknowledged:
+            self.told = True
+            raise life.error
+
+    async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Send what is queued, say goodbye, wait until the peer has taken it all, close; within `timeout` seconds.
+
+        Raises PeerLost with what is not acknowledged, unless an earlier call raised it already. Either way the connection is
+        closed. What the peer has sent and nobody received here stays unacknowledged, and the peer is told so.
+        """
+        life = self.life
+        life.close()
+        self._pump()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(lambda: life.finished or life.error is not None, None, "")
+                await self.wire.close(timeout)
+        except (TimeoutError, ChannelError):
+            life.give_up(f"not all was acknowledged within {timeout} s of closing")
+        finally:
+            self.abort()
+        await self.wire.wait_lost()
+        if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
+            self.told = True
+            raise life.error
+
+    def abort(self) -> None:
+        """Close at once. What is unacknowledged stays in `unacknowledged`."""
+        self.life.give_up("this side has given up")
+        self.wire.abort()
+        self._changed()
+
+    async def wait_lost(self) -> None:
+        """Wait until the transport has let go of the socket."""
+        await self.wire.wait_lost()
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing has ended the connection, and neither side has said goodbye."""
+        return self.life.error is None and not self.life.peer_goodbye
+
+    @property
+    def unacknowledged(self) -> tuple[bytes, ...]:
+        """What the peer has not confirmed, oldest first."""
+        return self.life.unacknowledged
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """All messages up to the peer's goodbye; other ends raise."""
+        return self._all()
+
+    async def _all(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                message = await self.receive()
+            except ChannelClosed:
+                return
+            yield message
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            self.abort()
+            await self.wait_lost()
+
+    # Waiting
+
+    def _now(self) -> int:
+        return round(self._loop.time() * SECOND)
+
+    async def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._change()
+        except TimeoutError:
+            raise ChannelTimeout(f"{what} within {timeout} s") from None
+
+    async def _change(self) -> None:
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+
+    def _changed(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if self.life.error is not None and self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._armed = None, NEVER
+
+    # What the wire tells
+
+    def _begin(self) -> None:
+        self.life.heard(self._now())
+        self._arm()
+        if self._made is not None:
+            self._made(self)
+
+    def _heard(self) -> None:
+        self.life.heard(self._now())
+
+    def _received(self, messages: MutableSequence[bytes]) -> None:
+        try:
+            for message in messages:
+                self.life.received(message)
+        except ProtocolError as error:
+            self.wire.refuse(error)
+        self._changed()
+        self._soon()
+
+    def _ended(self, error: ChannelError) -> None:
+        self.life.ended(error)
+        self._changed()
+
+    # Sending, and the timer
+
+    def _soon(self) -> None:
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._due = False
+        life = self.life
+        if life.error is None and not self.wire.paused:
+            for message in life.outgoing(self._now()):
+                self.wire.send(message)
+            if life.finished:
+                self._changed()
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.life.next_deadline()
+        if deadline >= self._armed or (self.wire.paused and deadline <= self._now()):
+            return  # one that comes early finds nothing to do; resume_writing comes back to what cannot go now
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = deadline
+        self._timer = self._loop.call_at(deadline / SECOND, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._armed = None, NEVER
+        self.life.handle_timers(self._now())
+        if self.life.error is not None:
+            self.wire.abort()
+            self._changed()
+        else:
+            self._pump()
+
+
+async def connect(
+    host: str, port: int, framing: Framing, settings: LifeSettings = DEFAULT, *, timeout: float | None = None, **options: Any
+) -> LongChannel:
+    """A long connection to `host`, made within `timeout` seconds. `options` are those of loop.create_connection.
+
+    Raises ChannelTimeout, and the OSErrors of connecting.
+    """
+    channel = LongChannel(framing, settings)
+    try:
+        async with asyncio.timeout(timeout):
+            await channel._loop.create_connection(lambda: channel.wire, host, port, **options)
+    except TimeoutError as error:
+        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
+            raise
+        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    return channel
+
+
+async def serve(
+    handler: Callable[[LongChannel], Awaitable[None]], host: str | None, port: int, framing: Framing,
+    settings: LifeSettings = DEFAULT, **options: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and run `handler(channel)` for each connection; it is closed when the handler returns. See aio.serve."""
+    check_framing(framing)
+    made = MessageServer()
+
+    def protocol() -> MessageProtocol:
+        return LongChannel(framing, settings, made=lambda channel: made.begin(handler, channel)).wire
+
+    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
+    return made
+
+
+class Reconnecting:
+    """Keeps one long connection: `dial()` makes it, after a failure with `backoff` between the attempts.
+
+    `attempts` is how many fail in a row before `channel` gives up, None for never. `made` counts the connections.
+    """
+
+    def __init__(
+        self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None
+    ) -> None:
+        if attempts is not None and attempts < 1:
+            raise UsageError(f"attempts are 1 or more, not {attempts}")
+        self._dial = dial
+        self._backoff = backoff
+        self._attempts = attempts
+        self._lock = asyncio.Lock()
+        self._channel: LongChannel | None = None
+        self._ending = asyncio.Event()
+        self.made = 0
+
+    async def channel(self) -> LongChannel:
+        """The connection that lives, made first where none does; any number of tasks may ask at once.
+
+        When the one before broke and nobody was told what it had left unacknowledged, this raises its PeerLost, once. Raises
+        PeerLost with the last OSError or ChannelTimeout as its cause when `attempts` in a row have failed; ChannelClosed after
+        `close`.
+        """
+        async with self._lock:
+            if self._ending.is_set():
+                raise ChannelClosed("this side has closed")
+            old = self._channel
+            if old is not None and old.alive:
+                return old
+            if old is not None:
+                self._channel = None
+                self._report(old)
+            self._channel = await self._connect()
+            self.made += 1
+            return self._channel
+
+    @staticmethod
+    def _report(old: LongChannel) -> None:
+        left = old.unacknowledged
+        old.abort()
+        if left and not old.told:
+            old.told = True
+            error = old.life.error
+            raise error if isinstance(error, PeerLost) else PeerLost(f"the connection ended: {error}", left) from error
+
+    async def _connect(self) -> LongChannel:
+        for attempt in range(1 << 62 if self._attempts is None else self._attempts):
+            try:
+                channel = await self._dial()
+            except (OSError, ChannelTimeout) as error:
+                if attempt + 1 == self._attempts:
+                    raise PeerLost(f"no connection in {self._attempts} attempts: {error}") from error
+                await self._pause(self._backoff.next() / SECOND)
+            else:
+                self._backoff.reset()
+                return channel
+        raise AssertionError("unreachable")
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            return
+        raise ChannelClosed("this side has closed")
+
+    async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Close the connection gracefully, see LongChannel.close; no new one is made. A `dial` that goes on is waited for."""
+        self._ending.set()
+        async with self._lock:
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close(timeout)

@@ -1,0 +1,605 @@
+"""Questions and answers matched by number: the pure part, and its fronts on every ground."""
+
+import asyncio
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synfin.channels import aio, exchangeaio, exchangeblocking
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
+from synfin.channels.exchange import ANSWER, FAILED, HEAD, KINDS, REQUEST, Exchange, RequestFailed, check_framing
+from synfin.channels.exchangeaio import ExchangeChannel
+from synfin.channels.framing import Delimiter, LengthHeader
+from synfin.engine.errors import UsageError
+from tests.channels.grounds import Ground, SimGround
+
+PORT = 7000
+FRAMING = LengthHeader(4)
+
+
+def port(ground: Ground) -> int:
+    return PORT if ground.virtual else 0
+
+
+# The pure part
+
+
+MOVES = st.lists(st.sampled_from(["ask", "answer", "give up"]), max_size=60)
+
+
+@given(MOVES, st.randoms(use_true_random=False), st.integers(1, 5))
+def test_every_answer_reaches_its_own_request_and_no_other(moves: list[str], draw: Any, limit: int) -> None:
+    asker, answerer = Exchange(limit), Exchange(limit)
+    waiting: dict[int, bytes] = {}
+    unanswered: list[tuple[int, bytes]] = []
+    late = 0
+    for move in moves:
+        if move == "ask" and asker.room:
+            number, message = asker.ask(b"%d?" % draw.randrange(9))
+            waiting[number] = message[HEAD.size :]
+            assert answerer.received(message) == (REQUEST, number, message[HEAD.size :])
+            unanswered.append((number, message[HEAD.size :]))
+        elif move == "answer" and unanswered:
+            number, request = unanswered.pop(draw.randrange(len(unanswered)))
+            came = asker.received(answerer.answer(number, b"to " + request))
+            if number in waiting:
+                assert came == (ANSWER, number, b"to " + waiting.pop(number))
+            else:
+                assert came is None
+                late += 1
+        elif move == "give up" and waiting:
+            number = draw.choice(sorted(waiting))
+            asker.give_up(number)
+            del waiting[number]
+        assert asker.in_flight == answerer.unanswered == len(unanswered) <= limit
+        assert asker.late == late
+
+
+@given(st.lists(st.one_of(st.binary(max_size=12), st.builds(HEAD.pack, st.integers(0, 5), st.integers(0, 4))), max_size=12))
+def test_whatever_comes_is_taken_or_a_protocol_error_and_little_is_kept(messages: list[bytes]) -> None:
+    exchange = Exchange(limit=2)
+    exchange.ask(b"")
+    for offset, message in enumerate(messages):
+        try:
+            exchange.received(message)
+        except ProtocolError as error:
+            assert error.offset == offset
+            return
+        assert exchange.unanswered <= 2
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "limit"),
+    [
+        (b"\1\0\0\0", "a message of 4 bytes has no kind and number (message 1 of the stream, limit 9)", 9),
+        (HEAD.pack(7, 1), "there is no kind 7 (message 1 of the stream)", None),
+        (HEAD.pack(REQUEST, 3), "REQUEST 3 where 2 was due (message 1 of the stream)", None),
+        (HEAD.pack(REQUEST, 2), "REQUEST 2 while 1 are without an answer (message 1 of the stream, limit 1)", 1),
+        (HEAD.pack(ANSWER, 2), "ANSWER 2 to a request that was never made (message 1 of the stream, limit 1)", 1),
+        (HEAD.pack(FAILED, 0), "FAILED 0 to a request that is answered already (message 1 of the stream, limit 1)", 1),
+    ],
+)
+def test_what_the_protocol_does_not_allow_is_told_with_offset_and_limit(message: bytes, what: str, limit: int | None) -> None:
+    exchange = Exchange(limit=1)
+    exchange.ask(b"")
+    exchange.received(HEAD.pack(REQUEST, 1))
+    with pytest.raises(ProtocolError) as caught:
+        exchange.received(message)
+    assert (str(caught.value), caught.value.offset, caught.value.limit) == (what, 1, limit)
+
+
+def test_a_request_is_answered_once() -> None:
+    exchange, peer = Exchange(), Exchange()
+    exchange.received(HEAD.pack(REQUEST, 1) + b"?")
+    number, message = peer.ask(b"?")
+    answer = exchange.answer(number, b"!")
+    assert (message, answer) == (HEAD.pack(REQUEST, 1) + b"?", HEAD.pack(ANSWER, 1) + b"!")
+    with pytest.raises(UsageError, match="request 1 is not waiting"):
+        exchange.fail(1, "again")
+    peer.received(answer)
+    with pytest.raises(ProtocolError, match="ANSWER 1 to a request that is answered already"):
+        peer.received(answer)
+
+
+def test_more_than_the_limit_is_the_callers_mistake() -> None:
+    exchange = Exchange(limit=1)
+    exchange.ask(b"")
+    with pytest.raises(UsageError, match="1 requests are without an answer already, the limit is 1"):
+        exchange.ask(b"")
+    for wrong in (lambda: Exchange(limit=0), lambda: check_framing(Delimiter())):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+# asyncio
+
+
+class Held:
+    """A handler that answers when it is told to, in the order in which it is told."""
+
+    def __init__(self) -> None:
+        self.asked: dict[bytes, asyncio.Future[bytes]] = {}
+
+    def __call__(self, request: bytes) -> "asyncio.Future[bytes]":
+        self.asked[request] = asyncio.get_running_loop().create_future()
+        return self.asked[request]
+
+    async def has(self, *requests: bytes) -> None:
+        while not set(requests) <= set(self.asked):
+            await asyncio.sleep(0.01)
+
+    def answer(self, request: bytes) -> None:
+        self.asked[request].set_result(b"to " + request)
+
+
+def test_answers_come_in_any_order_to_those_who_asked(ground: Ground) -> None:
+    held = Held()
+
+    async def program() -> list[bytes]:
+        with ground.server:
+            server = await exchangeaio.serve(held, ground.address, port(ground), FRAMING)
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING, timeout=5)
+            async with channel:
+                calls = [await channel.submit(request) for request in (b"a", b"b", b"c")]
+                await held.has(b"a", b"b", b"c")
+                found = []
+                for request, call in ((b"c", calls[2]), (b"a", calls[0]), (b"b", calls[1])):
+                    assert not call.done()
+                    held.answer(request)
+                    found.append(await call)
+                assert channel.in_flight == 0
+                return found
+
+    assert ground.run(program) == [b"to c", b"to a", b"to b"]
+
+
+def test_a_late_answer_is_never_taken_for_the_next_calls(ground: Ground) -> None:
+    held = Held()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(held, ground.address, port(ground), FRAMING)
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING)
+            async with channel:
+                with pytest.raises(ChannelTimeout, match=r"no answer within 0.05 s"):
+                    await channel.ask(b"first", timeout=0.05)
+                in_flight = channel.in_flight
+                second = asyncio.create_task(channel.ask(b"second", timeout=5))
+                await held.has(b"first", b"second")
+                held.answer(b"first")
+                held.answer(b"second")
+                return await second, in_flight, channel.in_flight, channel.exchange.late
+
+    assert ground.run(program) == (b"to second", 1, 0, 1)
+
+
+def test_many_requests_are_on_their_way_and_no_more_than_the_limit(ground: Ground) -> None:
+    most = 0
+
+    async def program() -> list[bytes]:
+        def answer(request: bytes) -> bytes:
+            nonlocal most
+            most = max(most, channel.in_flight)
+            return request
+
+        with ground.server:
+            server = await exchangeaio.serve(answer, ground.address, port(ground), FRAMING, limit=10)
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING, limit=10)
+            async with channel:
+                return await asyncio.gather(*(channel.ask(b"%d" % number) for number in range(200)))
+
+    assert ground.run(program) == [b"%d" % number for number in range(200)]
+    assert most == 10
+
+
+def test_who_waits_for_room_is_served_in_turn_and_may_give_up() -> None:
+    ground, held = SimGround(), Held()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(held, ground.address, PORT, FRAMING, limit=1)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, limit=1)
+        first = await channel.submit(b"first")
+        began = ground.world.now
+        waiting = [asyncio.create_task(channel.submit(name)) for name in (b"second", b"third")]
+        with pytest.raises(ChannelTimeout, match="no answer within 2 s"):
+            await channel.ask(b"never", timeout=2)
+        waited = ground.world.now - began
+        await held.has(b"first")
+        held.answer(b"first")
+        await first
+        waiting[0].cancel()  # it was let in at this moment: the third takes its place
+        third = await waiting[1]
+        await held.has(b"third")
+        held.answer(b"third")
+        said = await third
+        await channel.close()
+        await server.close()
+        return waited, said, sorted(held.asked)
+
+    waited, said, asked = ground.run(program)
+    assert (waited, said) == (2.0, b"to third")
+    assert b"never" not in asked
+
+
+def test_both_sides_may_ask_on_one_connection(ground: Ground) -> None:
+    asked: list[bytes] = []
+
+    async def program() -> Any:
+        servers: list[ExchangeChannel] = []
+
+        def answer(request: bytes) -> bytes:
+            asked.append(request)
+            return b"server"
+
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ExchangeChannel(FRAMING, answer, made=servers.append), ground.address, port(ground)
+            )
+        with ground.client:
+            channel = await exchangeaio.connect(
+                ground.address, server.sockets[0].getsockname()[1], FRAMING, lambda _: b"client"
+            )
+        first = await channel.ask(b"to the server", timeout=5)
+        second = await servers[0].ask(b"to the client", timeout=5)
+        await channel.close()
+        await servers[0].wait_ended()
+        await servers[0].close()
+        server.close()
+        await server.wait_closed()
+        return first, second
+
+    assert ground.run(program) == (b"server", b"client")
+    assert asked == [b"to the server"]
+
+
+def test_a_handler_says_why_there_is_no_answer_and_keeps_its_own_errors_to_itself(ground: Ground) -> None:
+    told: list[Any] = []
+
+    async def later(error: Exception) -> bytes:
+        await asyncio.sleep(0)
+        raise error
+
+    def answer(request: bytes) -> Any:
+        if request == b"refuse":
+            raise RequestFailed("not today")
+        if request == b"huge":
+            return bytes(2000)
+        return later(RequestFailed("not now") if request == b"later" else LookupError("secret"))
+
+    async def program() -> list[str]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        framing = LengthHeader(4, limit=1000)
+        with ground.server:
+            server = await exchangeaio.serve(answer, ground.address, port(ground), framing)
+        found = []
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, framing)
+            async with channel:
+                for request in (b"refuse", b"later", b"break", b"huge"):
+                    with pytest.raises(RequestFailed) as caught:
+                        await channel.ask(request, timeout=5)
+                    found.append(str(caught.value))
+                with pytest.raises(MessageRefused, match="992 bytes is longer than 991"):
+                    await channel.ask(bytes(992))
+        return found
+
+    failed = "the request could not be answered"
+    assert ground.run(program) == ["not today", "not now", failed, failed]
+    assert [type(error) for error in told] == [LookupError, MessageRefused]
+
+
+@pytest.mark.parametrize(("says", "what"), [
+    (b"\0\0\0\x09" + HEAD.pack(ANSWER, 5), "ANSWER 5 to a request that was never made"),
+    (b"\0\0\0\x09" + HEAD.pack(9, 5), "there is no kind 9"),
+    (b"\0\0\0\2hi", "has no kind and number"),
+])  # fmt: skip
+def test_garbage_ends_the_exchange_and_tells_those_who_wait(ground: Ground, says: bytes, what: str) -> None:
+    async def program() -> None:
+        async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(says)
+            await reader.read()
+            writer.close()
+
+        with ground.server:
+            server = await asyncio.start_server(speak, ground.address, port(ground))
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, server.sockets[0].getsockname()[1], FRAMING)
+        waiting = await channel.submit(b"other")
+        with pytest.raises(ProtocolError, match=what):
+            await channel.ask(b"?", timeout=5)
+        with pytest.raises(ProtocolError, match=what):
+            await waiting
+        with pytest.raises(ProtocolError, match=what):
+            await channel.ask(b"?")
+        channel.abort()
+        await channel.wait_lost()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.1)
+
+    ground.run(program)
+
+
+def test_the_server_counts_what_clients_do_wrong_and_goes_on(ground: Ground) -> None:
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(lambda request: request, ground.address, port(ground), FRAMING)
+        async with server:
+            with ground.client:
+                stream = await aio.connect(ground.address, server.port, FRAMING)
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING)
+            stream.send(HEAD.pack(REQUEST, 2))
+            with pytest.raises((PeerLost, ChannelClosed)):
+                await stream.receive()
+            stream.abort()
+            await stream.wait_lost()
+            async with channel:
+                return await channel.ask(b"still here", timeout=5), dict(server.errors)
+
+    assert ground.run(program) == (b"still here", {"ProtocolError": 1})
+
+
+def test_a_silent_server_costs_exactly_the_timeout() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(lambda request: request, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING)
+        assert await channel.ask(b"there") == b"there"
+        ground.host.silence()
+        began, took = ground.world.now, []
+        for _ in range(3):
+            with pytest.raises(ChannelTimeout, match=r"no answer within 2.5 s"):
+                await channel.ask(b"?", timeout=2.5)
+            took.append(ground.world.now - began)
+        channel.abort()
+        await channel.wait_lost()
+        await server.close()
+        return took
+
+    assert ground.run(program) == [2.5, 5.0, 7.5]
+
+
+def test_a_reset_ends_every_call_that_waits() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await asyncio.start_server(lambda _, writer: None, ground.address, PORT)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, limit=1)
+        call = await channel.submit(b"1")
+        waiting = asyncio.create_task(channel.submit(b"2"))
+        await asyncio.sleep(1)
+        ground.host.crash()
+        ground.host.restart()
+        channel.send(HEAD.pack(FAILED, 1))  # anything: the new server answers with RST
+        for each in (call, waiting):
+            with pytest.raises(PeerLost, match="reset by peer"):
+                await each
+        at = ground.world.now
+        await channel.wait_lost()
+        server.close()
+        return at
+
+    assert ground.run(program) == pytest.approx(1.04, abs=0.05)
+
+
+def test_the_peers_end_ends_the_calls_that_wait(ground: Ground) -> None:
+    async def program() -> None:
+        async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            await asyncio.sleep(0.05)
+            await reader.read(1000)
+            writer.close()
+
+        with ground.server:
+            server = await asyncio.start_server(leave, ground.address, port(ground))
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, server.sockets[0].getsockname()[1], FRAMING)
+        with pytest.raises(ChannelClosed, match="the peer has finished"):
+            await channel.ask(b"?", timeout=5)
+        await channel.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.1)
+
+    ground.run(program)
+
+
+def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the_limit() -> None:
+    ground, size = SimGround(), 10_000
+
+    async def program() -> Any:
+        made: list[ExchangeChannel] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ExchangeChannel(FRAMING, lambda request: request, limit=50, made=made.append), ground.address, PORT
+            )
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, limit=50)
+        channel.transport.pause_reading()
+        for _ in range(50):
+            await channel.submit(bytes(size))
+        with pytest.raises(ChannelTimeout):
+            await channel.ask(bytes(size), timeout=60)
+        kept = made[0].unsent
+        channel.abort()
+        await channel.wait_lost()
+        await made[0].wait_lost()
+        server.close()
+        await server.wait_closed()
+        return kept <= 50 * (size + 20)
+
+    assert ground.run(program) is True
+
+
+def test_after_a_partition_the_answers_that_were_late_are_dropped_and_the_next_call_gets_its_own() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(lambda request: b"to " + request, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING)
+        await channel.ask(b"there")
+        ground.wire.cut()
+        for number in range(3):
+            with pytest.raises(ChannelTimeout):
+                await channel.ask(b"%d" % number, timeout=1)
+        ground.wire.heal()
+        answer = await channel.ask(b"next", timeout=60)
+        await channel.close()
+        await server.close()
+        return answer, channel.exchange.late, channel.in_flight
+
+    assert ground.run(program) == (b"to next", 3, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1 << 20), st.lists(st.integers(0, 5000), min_size=1, max_size=30), st.sampled_from([0.0, 0.05, 0.2]))
+def test_over_loss_and_reordering_every_call_gets_its_own_answer(seed: int, sizes: list[int], loss: float) -> None:
+    ground = SimGround(seed, loss=loss, reorder=0.1, duplicate=0.05)
+
+    async def later(request: bytes) -> bytes:
+        await asyncio.sleep(len(request) % 7 / 100)
+        return request[::-1]
+
+    async def program() -> list[bytes]:
+        with ground.server:
+            server = await exchangeaio.serve(later, ground.address, PORT, FRAMING, limit=4)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, limit=4)
+        answers = await asyncio.gather(*(channel.ask(bytes([number]) * size + b"!") for number, size in enumerate(sizes)))
+        channel.abort()
+        await channel.wait_lost()
+        await asyncio.sleep(200)
+        await server.close()
+        return answers
+
+    assert ground.run(program) == [b"!" + bytes([number]) * size for number, size in enumerate(sizes)]
+
+
+# Threads
+
+
+def serve_blocking(ground: Ground, handler: exchangeblocking.Handler) -> tuple[socket.socket, threading.Thread]:
+    """One connection, answered by `handler` in a thread."""
+
+    def run() -> None:
+        accepted, _ = listener.accept()
+        with exchangeblocking.BlockingExchange(accepted, FRAMING, handler) as exchange:
+            exchange.wait_ended()
+
+    listener = socket.create_server((ground.address, port(ground)))
+    thread = threading.Thread(target=run)
+    thread.start()
+    return listener, thread
+
+
+def test_threads_ask_over_one_connection_and_each_gets_its_own_answer(ground: Ground) -> None:
+    def program() -> Any:
+        found: dict[int, list[bytes]] = {}
+        with ground.server:
+            listener, thread = serve_blocking(ground, lambda request: b"to " + request)
+        with ground.client, exchangeblocking.connect(listener.getsockname(), FRAMING, timeout=5) as exchange:
+
+            def ask(name: int) -> None:
+                found[name] = [exchange.ask(b"%d %d" % (name, number), 10) for number in range(10)]
+
+            threads = [threading.Thread(target=ask, args=(name,)) for name in range(5)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            calls = [exchange.submit(b"%d" % number) for number in range(20)]
+            piped = [call.result(10) for call in calls]
+        thread.join()
+        listener.close()
+        return found, piped
+
+    found, piped = ground.run_blocking(program)
+    assert found == {name: [b"to %d %d" % (name, number) for number in range(10)] for name in range(5)}
+    assert piped == [b"to %d" % number for number in range(20)]
+
+
+def test_in_threads_too_a_late_answer_is_dropped_and_the_timeout_is_told(ground: Ground) -> None:
+    def program() -> Any:
+        gate = threading.Event()
+
+        def handler(request: bytes) -> bytes:
+            if request == b"first":
+                gate.wait()
+            if request == b"bad":
+                raise RequestFailed("not this")
+            return b"to " + request
+
+        with ground.server:
+            listener, thread = serve_blocking(ground, handler)
+        with ground.client, exchangeblocking.connect(listener.getsockname(), FRAMING, timeout=5) as exchange:
+            with pytest.raises(ChannelTimeout, match=r"no answer within 0.2 s"):
+                exchange.ask(b"first", 0.2)
+            gate.set()
+            second = exchange.ask(b"second", 10)
+            with pytest.raises(RequestFailed, match="not this"):
+                exchange.ask(b"bad", 10)
+            late = exchange.exchange.late
+        with pytest.raises(ChannelClosed, match="this side has closed"):
+            exchange.ask(b"more")
+        thread.join()
+        listener.close()
+        return second, late
+
+    assert ground.run_blocking(program) == (b"to second", 1)
+
+
+def test_a_thread_that_cannot_send_its_request_gives_up_in_time_and_ends_the_connection() -> None:
+    ground = SimGround()
+
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            exchange = exchangeblocking.connect((ground.address, PORT), FRAMING, timeout=5)
+        began = ground.world.now
+        with pytest.raises(ChannelTimeout, match=r"\d+ of \d+ bytes could not be sent within 2"):
+            for _ in range(60):
+                exchange.submit(bytes(100_000), 2.0)
+        took = ground.world.now - began
+        with pytest.raises(ChannelClosed):
+            exchange.ask(b"")
+        exchange.close()
+        listener.close()
+        return took
+
+    assert ground.run_blocking(program) == pytest.approx(2.2, abs=0.3)
+
+
+def test_the_bytes_of_the_documentation_are_the_bytes_on_the_wire() -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
+    section = page.partition("## Exchange")[2].partition("## Direction")[0]
+    kinds = {int(kind): name for kind, name in re.findall(r"^\| (\d) \| (\w+) \|", section, re.MULTILINE)}
+    asker, answerer = Exchange(), Exchange()
+    _, asked = asker.ask(b"1+1?")
+    answerer.received(asked)
+    said = [FRAMING.encode(message).hex() for message in (asked, answerer.answer(1, b"2"))]
+    shown = re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
+    assert ([line.replace(" ", "") for line in shown], kinds) == (said, KINDS)

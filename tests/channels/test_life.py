@@ -1,0 +1,215 @@
+"""The pure parts of a long connection, in made-up time: heartbeat, backoff, acknowledgments; and streams over a bad network."""
+
+import asyncio
+import random
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synfin.channels import aio
+from synfin.channels.backoff import Backoff
+from synfin.channels.errors import ChannelClosed, PeerDead, PeerLost
+from synfin.channels.framing import Delimiter, FixedSize, Framing, LengthHeader, VarintHeader
+from synfin.channels.heartbeat import MILLISECOND, NEVER, SECOND, Heartbeat
+from synfin.channels.life import Life, LifeSettings
+from synfin.engine.errors import UsageError
+from tests.channels.grounds import SimGround
+
+PORT = 7000
+
+
+def test_a_silent_peer_is_asked_after_the_interval_and_dead_after_the_bound() -> None:
+    watch = Heartbeat(10, 2, 3, now=100)
+    story = [(now, watch.ask(now), watch.dead(now)) for now in range(100, 117)]
+    assert [now for now, asked, _ in story if asked] == [110, 112, 114]
+    assert [now for now, _, dead in story if dead] == [116]
+
+
+def test_any_sign_of_life_begins_anew() -> None:
+    watch = Heartbeat(10, 2, 1, now=0)
+    assert watch.ask(10)
+    watch.heard(11)
+    assert (watch.ask(20), watch.dead(20), watch.next_deadline()) == (False, False, 21)
+
+
+def test_a_process_that_was_suspended_asks_before_it_judges() -> None:
+    watch = Heartbeat(10, 2, 2, now=0)
+    assert (watch.ask(1000), watch.dead(1001), watch.next_deadline()) == (True, False, 1002)
+    assert (watch.ask(5000), watch.dead(5001), watch.ask(5001), watch.dead(5002)) == (True, False, False, True)
+
+
+@pytest.mark.parametrize("times", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_a_heartbeat_that_cannot_be_is_refused(times: tuple[int, int, int]) -> None:
+    with pytest.raises(UsageError):
+        Heartbeat(*times, now=0)
+
+
+@given(st.integers(0, 1 << 30), st.integers(1, 1000), st.integers(0, 20))
+def test_the_backoff_is_within_its_doubling_bounds_and_starts_anew(seed: int, base: int, more: int) -> None:
+    cap = base + more * base
+    backoff = Backoff(Random(seed), base, cap)
+    for attempt in range(100):
+        assert backoff.longest() == min(cap, base * 2**min(attempt, 62))
+        assert 0 <= backoff.next() <= min(cap, base * 2**attempt)
+    backoff.reset()
+    assert backoff.longest() == base
+
+
+def test_the_jitter_is_full() -> None:
+    drawn = [Backoff(Random(seed), 1000, 1000).next() for seed in range(500)]
+    assert min(drawn) < 50
+    assert max(drawn) > 950
+    assert 450 < sum(drawn) / 500 < 550
+
+
+@pytest.mark.parametrize(("base", "cap"), [(0, 1), (2, 1)])
+def test_a_backoff_that_cannot_be_is_refused(base: int, cap: int) -> None:
+    with pytest.raises(UsageError, match="a backoff begins above 0 and at most at its cap"):
+        Backoff(Random(1), base, cap)
+
+
+def sides(**options: int) -> tuple[Life, Life]:
+    chosen = LifeSettings(**options)
+    return Life(chosen, 0), Life(chosen, 0)
+
+
+def carry(one: Life, other: Life, now: int = 0) -> list[int]:
+    """Everything that `one` has to say; returns the kinds."""
+    messages = one.outgoing(now)
+    for message in messages:
+        other.received(message)
+    return [message[0] for message in messages]
+
+
+def test_an_acknowledgment_waits_for_its_delay_or_a_quarter_of_the_window() -> None:
+    one, other = sides(window=8, ack_delay=5)
+    for number in range(4):
+        one.send(bytes([number]))
+    assert carry(one, other) == [1, 1, 1, 1]
+    assert other.take(100) == b"\0"
+    assert (other.outgoing(104), other.next_deadline()) == ([], 105)
+    assert carry(other, one, 105) == [2]
+    assert one.unacknowledged == (b"\1", b"\2", b"\3")
+    other.take(200)
+    assert other.outgoing(200) == []
+    other.take(200)
+    assert carry(other, one, 200) == [2]  # two of eight
+    assert one.unacknowledged == (b"\3",)
+
+
+def test_no_more_than_the_window_flies_and_no_more_than_the_queue_waits() -> None:
+    one, other = sides(window=2, queue=3)
+    assert [one.send(b"a"), one.send(b"b"), one.send(b"c")] == [1, 2, 3]
+    with pytest.raises(UsageError, match="3 messages wait for their acknowledgment"):
+        one.send(b"d")
+    assert carry(one, other) == [1, 1]
+    assert carry(one, other) == []
+    other.take(0)
+    assert carry(other, one) == [2]
+    assert carry(one, other) == [1]
+
+
+def test_goodbye_comes_after_the_last_data_and_is_finished_with_its_acknowledgment() -> None:
+    one, other = sides(window=1)
+    one.send(b"a")
+    one.send(b"b")
+    one.close()
+    with pytest.raises(ChannelClosed, match="this side has said goodbye"):
+        one.send(b"c")
+    assert (carry(one, other), other.take(0)) == ([1], b"a")
+    assert carry(other, one) == [2]
+    assert carry(one, other) == [1, 5]
+    assert not one.finished
+    assert (other.take(0), carry(other, one), one.finished) == (b"b", [2], True)
+    with pytest.raises(ChannelClosed, match="the peer has said goodbye"):
+        other.take(0)
+    one.ended(PeerLost("reset after all was said"))
+    assert isinstance(one.error, ChannelClosed)
+
+
+def test_a_flood_of_pings_is_answered_by_one_pong() -> None:
+    one, other = sides()
+    for _ in range(999):
+        one.ping()
+        carry(one, other)
+    assert other.outgoing(0) == [b"\4" + (999).to_bytes(8, "big")]
+
+
+def test_what_was_taken_may_be_received_after_the_loss_and_then_the_loss_is_told() -> None:
+    one, other = sides()
+    one.send(b"a")
+    carry(one, other)
+    other.send(b"mine")
+    other.ended(ChannelClosed("the peer has finished"))
+    assert other.take(0) == b"a"
+    with pytest.raises(PeerLost, match="the peer closed the connection without a goodbye; 1 message not") as caught:
+        other.take(0)
+    assert caught.value.unacknowledged == (b"mine",)
+
+
+@given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 5), st.lists(st.integers(1, 60), max_size=10))
+def test_death_is_found_exactly_at_the_bound_after_the_last_byte(
+    interval: int, timeout: int, misses: int, gaps: list[int]
+) -> None:
+    life = Life(LifeSettings(interval=interval, timeout=timeout, misses=misses), 0)
+    now = 0
+    bound = interval + misses * timeout
+    for gap in gaps:
+        if gap >= bound:
+            continue
+        for now in range(now + 1, now + gap + 1):  # noqa: B020
+            life.handle_timers(now)
+        life.heard(now)
+        assert life.error is None
+    last = now
+    while life.error is None:
+        now = life.next_deadline()
+        life.handle_timers(now)
+    assert isinstance(life.error, PeerDead)
+    assert now - last == bound == life.settings.detection
+    assert life.next_deadline() == NEVER
+
+
+FRAMINGS: list[Framing] = [LengthHeader(2, checksum=True), VarintHeader(), Delimiter(b"\0\xff\0"), FixedSize(1000)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 1 << 30), st.sampled_from(FRAMINGS), st.lists(st.integers(0, 60_000), min_size=1, max_size=12),
+    st.sampled_from([0.0, 0.02, 0.15]), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.02]),
+)  # fmt: skip
+def test_any_messages_over_a_bad_network_are_the_same_in_the_same_order(
+    seed: int, framing: Framing, sizes: list[int], loss: float, reorder: float, corrupt: float
+) -> None:
+    ground = SimGround(seed, loss=loss, reorder=reorder, duplicate=0.05, corrupt=corrupt)
+    draw = random.Random(seed)
+    fixed = framing.size if isinstance(framing, FixedSize) else None
+    sent = [bytes(draw.choices(range(1, 255), k=fixed or size)) for size in sizes]
+
+    async def echo(stream: aio.MessageStream) -> None:
+        async for message in stream:
+            stream.send(message)
+            await stream.drain()
+
+    async def program() -> list[bytes]:
+        with ground.server:
+            server = await aio.serve(echo, ground.address, PORT, framing)
+        with ground.client:
+            stream = await aio.connect(ground.address, PORT, framing)
+        for message in sent:
+            stream.send(message)
+            await stream.drain()
+        stream.finish()
+        found = [message async for message in stream]
+        await stream.close(timeout=1000)
+        await asyncio.sleep(100)
+        await server.close()
+        return found
+
+    assert ground.run(program) == sent
+
+
+def test_the_units_are_what_they_are_called() -> None:
+    assert (MILLISECOND, SECOND) == (10**6, 10**9)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,10 @@ def test_there_is_a_sample_at_the_end_of_each_window() -> None:
 
 def test_a_sample_tells_what_a_capture_can() -> None:
     last = taken(pcap(*opening(100, 1, final=False), *opening(100.5, 2)))[-1]
-    counts = Counts(syns=2, syn_ack_repeats=0, completed=1, expired=0, resets=0)
+    counts = Counts(syns=2, syn_ack_repeats=0, completed=1, expired=0, resets=0, turned_away=0)
     entry = HalfOpenEntry(SERVER, 80, CLIENT, 1, 520_000_000, 1, "-")
     assert last.listeners == (ListenerSample(address=SERVER, port=80, half_open=1, counts=counts, entries=(entry,)),)
-    assert (last.totals, last.states) == (counts, {})
+    assert (last.totals, last.states) == (replace(counts, turned_away=None), {})
 
 
 def test_a_capture_without_packets_has_no_samples() -> None:

@@ -32,12 +32,13 @@ _ENTRY: Final = Struct("=IIIIIB")
 class Port:
     """What is known of one listener, by its address and port. Counts since the begin of the capture.
 
-    `held` entries were answered by a SYN,ACK, `waiting` ones were not. `refused` SYNs got an RST: nobody listens.
+    `held` entries were answered by a SYN,ACK, `waiting` ones were not. `refused` SYNs got an RST: nobody
+    listens. `turned_away` SYNs got no answer, and came again: whoever forges them does not wait for one.
     """
 
     __slots__ = (
         "address", "answered", "completed", "expired", "forgotten", "held", "port", "refused", "repeats", "resets", "syns",
-        "waiting",
+        "turned_away", "waiting",
     )  # fmt: skip
 
     def __init__(self, address: bytes, port: int) -> None:
@@ -45,6 +46,7 @@ class Port:
         self.port = port
         self.answered = False  # by a SYN,ACK, ever
         self.syns = 0
+        self.turned_away = 0
         self.repeats = 0
         self.completed = 0
         self.expired = 0
@@ -135,7 +137,10 @@ class Handshakes:
             began, last, answered, iss, irs, syn_acks = _ENTRY.unpack(old)
             if iss == header.seq:
                 if now - last >= SAME:
-                    self.ports[listener_of(key)].syns += 1
+                    known = self.ports[listener_of(key)]
+                    known.syns += 1
+                    if not syn_acks:
+                        known.turned_away += 2 if last == began else 1
                     self._entries[key] = _ENTRY.pack(began, now, answered, iss, irs, syn_acks)
                 return
             self._remove(key, old)

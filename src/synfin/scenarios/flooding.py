@@ -315,7 +315,7 @@ STUDIES: Final = (
     Study(
         "syn-flood",
         Text(
-            "A SYN flood: the queue fills and clients fail; with SYN cookies none does",
+            "A SYN flood: the queue fills, clients fail; with SYN cookies none does",
             "SYN 攻击：队列占满，客户端失败；用 SYN cookie 则无一失败",
         ),
         syn_flood,

@@ -78,7 +78,7 @@ def _sample(handshakes: Handshakes, at: int, first: int) -> Sample:
 
 
 def _listener(port: Port, entries: list[HalfOpenEntry]) -> ListenerSample:
-    counts = _counts({name: getattr(port, name) for name in COUNTS})
+    counts = _counts({name: getattr(port, name) for name in (*COUNTS, "turned_away")})
     return ListenerSample(
         address=port.address, port=port.port, half_open=port.half_open, counts=counts, entries=tuple(entries)
     )
@@ -87,5 +87,5 @@ def _listener(port: Port, entries: list[HalfOpenEntry]) -> ListenerSample:
 def _counts(numbers: Mapping[str, int]) -> Counts:
     return Counts(
         syns=numbers["syns"], syn_ack_repeats=numbers["repeats"], completed=numbers["completed"],
-        expired=numbers["expired"], resets=numbers["resets"],
+        expired=numbers["expired"], resets=numbers["resets"], turned_away=numbers.get("turned_away"),
     )  # fmt: skip

@@ -29,6 +29,8 @@ class Counts:
     accept_queue_drops: int | None = None  # SYNs and final ACKs not taken because the accept queue was full
     expired: int | None = None  # half-open entries given up after the last SYN,ACK
     resets: int | None = None  # half-open entries ended by RST
+    # Of a capture alone, and not among COUNTS: SYNs that got no answer and whose sender asked again, as no forger does.
+    turned_away: int | None = None
 
 
 NOTHING: Final = Counts()

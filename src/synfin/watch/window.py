@@ -23,7 +23,8 @@ Name = tuple[bytes, int]  # of a listener
 class Interval:
     """What happened to one listener between two samples; None for what its source does not tell.
 
-    `cohort` entries were new in the sample before, `left` of them are still there: they have waited for an interval or more.
+    `completed` ones include those that a server in a capture turned away. `cohort` entries were new in the sample before,
+    `left` of them are still there: they have waited for an interval or more.
     """
 
     seconds: float
@@ -44,7 +45,7 @@ class Interval:
 
 def grown(before: Counts, after: Counts) -> dict[str, int | None]:
     """By how much each count grew; one that fell began anew."""
-    return {name: change(getattr(before, name), getattr(after, name)) for name in COUNTS}
+    return {name: change(getattr(before, name), getattr(after, name)) for name in (*COUNTS, "turned_away")}
 
 
 def change(before: int | None, after: int | None) -> int | None:
@@ -124,6 +125,8 @@ def interval(
     """One interval from two samples and the `counts` that grew between them."""
     by_cookie, by_cookie_done = counts["cookies_sent"], counts["cookies_accepted"]
     completed = counts["completed"]
+    if completed is not None:  # who asks again is no forger: that handshake is over, too
+        completed += counts["turned_away"] or 0
     return Interval(
         seconds=seconds,
         taken=taken(after.half_open - before.half_open, counts, left),

@@ -122,6 +122,15 @@ def by_waiting(intervals: Sequence[Interval], pressure: float, settings: Setting
     return best
 
 
+def settling(intervals: Sequence[Interval], settings: Settings) -> bool:
+    """Whether the counts say that handshakes complete late rather than never, as those of a host behind a bad line do; SYNs
+    that found no room count as begun."""
+    number, share = settings.settling
+    known = _newest(intervals, "taken", "completed")[-number:]
+    begun = sum((each.taken or 0) + (each.queue_drops or 0) for each in known)
+    return sum(each.completed or 0 for each in known) >= share * begun > 0
+
+
 def by_age(
     listener: ListenerSample, pressure: float, settings: Settings, intervals: Sequence[Interval] | None = None
 ) -> Evidence | None:

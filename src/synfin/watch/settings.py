@@ -43,6 +43,7 @@ class Settings:
     concentrated: float = 0.6  # of the entries from one host or prefix: then it is named
     concentrated_weight: float = 0.75  # a few hosts may be behind a bad line, which at 50 % loss completes a quarter at once
     concentrated_old_weight: float = 0.7  # the same where entries are old: of such hosts 77 % are, by chance 85 %
+    settling: tuple[int, float] = (4, 0.5)  # intervals, and what completed of what began in them: then a few hosts are slow
     unknown_weight: float = 0.95  # sources not seen: nothing speaks against a flood, but one thing less speaks for it
     randomness: float = 0.8  # of the entropy that so many sources allow
     sources: int = 8  # entries below which nothing is said of the sources

@@ -60,6 +60,11 @@ class Origin:
     old_weight: float
     seen: Sources | None
 
+    @property
+    def few(self) -> bool:
+        """Whether a few hosts or one network are most of it."""
+        return self.weight != self.old_weight
+
     def weigh(self, piece: Evidence) -> float:
         """The score that `piece` comes to."""
         return piece.score * (self.old_weight if piece.code == "old" else self.weight)
@@ -114,7 +119,9 @@ class Watcher:
         if best is None or best.score < settings.suspected:
             return self._slow(track, listener, Level.NONE, 0.0) if slow else None
         origin = self._origin(listener)
-        score = max(map(origin.weigh, pieces))
+        if origin.few and evidence.settling(list(track.intervals), settings):
+            pieces = [each for each in pieces if each.code != "waiting"]
+        score = max(map(origin.weigh, pieces), default=0.0)
         if slow:
             pressed = evidence.pressed(listener, settings) >= 1.0
             capped = min(score, (settings.flood + settings.suspected) / 2)

@@ -98,8 +98,8 @@ def test_a_flood_is_shown_with_its_reasons_queues_sources_and_rates() -> None:
 
 def test_the_same_in_chinese() -> None:
     assert shown(kernel(), lang="zh")[:6] == [
-        "内核  SYN 洪水 (0.97)  速率取自最近 1 秒",
-        "  10.0.0.1:80 遭受来自随机源地址的 SYN 洪水",
+        "内核  SYN 攻击 (0.97)  速率取自最近 1 秒",
+        "  10.0.0.1:80 遭受来自随机源地址的 SYN 攻击",
         "  - SYN 队列中有 3 个半连接，上限为 3",
         "  监听地址     半连接  全连接  丢弃/秒  新增/秒  网段  网段/秒  程序",
         "  10.0.0.1:80     4/3   2/511        5        4     4        4  nginx/12",

@@ -70,7 +70,7 @@ WORDS: Final[dict[State, StateWords]] = {
         ),
         Text(
             "A SYN flood, most likely: many entries, random source addresses. Or the way back to the clients is broken.",
-            "很可能是 SYN 洪泛攻击：数量多、源地址随机。也可能是通往客户端的路断了。",
+            "很可能是 SYN 攻击（洪泛）：数量多、源地址随机。也可能是通往客户端的路断了。",
         ),
         ("SYN-RECEIVED", "SYN-RECV", "SYN_RECV", "SYN_RCVD"),
         "lost-third-ack",

@@ -6,47 +6,47 @@ from synfin.watch.findings import Kind, Level
 from synfin.words import Text
 
 LEVELS: Final = {
-    Level.NONE: Text("no flood", "没有洪水"),
-    Level.SUSPECTED: Text("SYN flood suspected", "疑似 SYN 洪水"),
-    Level.FLOOD: Text("SYN flood", "SYN 洪水"),
+    Level.NONE: Text("no flood", "没有 SYN 攻击"),
+    Level.SUSPECTED: Text("SYN flood suspected", "疑似 SYN 攻击"),
+    Level.FLOOD: Text("SYN flood", "SYN 攻击"),
 }
 
 TITLES: Final = {
     (Level.FLOOD, Kind.RANDOM): Text(
-        "SYN flood from random sources against {listener}", "{listener} 遭受来自随机源地址的 SYN 洪水"
+        "SYN flood from random sources against {listener}", "{listener} 遭受来自随机源地址的 SYN 攻击"
     ),
     (Level.FLOOD, Kind.PREFIX): Text(
-        "SYN flood from one network, {network}, against {listener}", "{listener} 遭受来自同一网段 {network} 的 SYN 洪水"
+        "SYN flood from one network, {network}, against {listener}", "{listener} 遭受来自同一网段 {network} 的 SYN 攻击"
     ),
     (Level.FLOOD, Kind.HOST): Text(
-        "SYN flood from one host, {network}, against {listener}", "{listener} 遭受来自同一主机 {network} 的 SYN 洪水"
+        "SYN flood from one host, {network}, against {listener}", "{listener} 遭受来自同一主机 {network} 的 SYN 攻击"
     ),
-    (Level.FLOOD, Kind.UNKNOWN): Text("SYN flood against {listener}", "{listener} 遭受 SYN 洪水"),
+    (Level.FLOOD, Kind.UNKNOWN): Text("SYN flood against {listener}", "{listener} 遭受 SYN 攻击"),
     (Level.FLOOD, Kind.UNATTRIBUTABLE): Text(
-        "SYN flood; which listener it is aimed at cannot be told", "存在 SYN 洪水，但无法判断目标是哪个监听端口"
+        "SYN flood; which listener it is aimed at cannot be told", "存在 SYN 攻击，但无法判断目标是哪个监听端口"
     ),
     (Level.SUSPECTED, Kind.RANDOM): Text(
-        "{listener} may be under a SYN flood from random sources", "{listener} 可能正遭受来自随机源地址的 SYN 洪水"
+        "{listener} may be under a SYN flood from random sources", "{listener} 可能正遭受来自随机源地址的 SYN 攻击"
     ),
     (Level.SUSPECTED, Kind.PREFIX): Text(
         "{listener} may be under a SYN flood from one network, {network}",
-        "{listener} 可能正遭受来自同一网段 {network} 的 SYN 洪水",
+        "{listener} 可能正遭受来自同一网段 {network} 的 SYN 攻击",
     ),
     (Level.SUSPECTED, Kind.HOST): Text(
         "{listener} may be under a SYN flood from one host, {network}",
-        "{listener} 可能正遭受来自同一主机 {network} 的 SYN 洪水",
+        "{listener} 可能正遭受来自同一主机 {network} 的 SYN 攻击",
     ),
-    (Level.SUSPECTED, Kind.UNKNOWN): Text("{listener} may be under a SYN flood", "{listener} 可能正遭受 SYN 洪水"),
+    (Level.SUSPECTED, Kind.UNKNOWN): Text("{listener} may be under a SYN flood", "{listener} 可能正遭受 SYN 攻击"),
     (Level.SUSPECTED, Kind.UNATTRIBUTABLE): Text(
         "There may be a SYN flood; which listener it is aimed at cannot be told",
-        "可能存在 SYN 洪水，但无法判断目标是哪个监听端口",
+        "可能存在 SYN 攻击，但无法判断目标是哪个监听端口",
     ),
     (Level.SUSPECTED, Kind.SLOW_SERVER): Text(
         "The server at {listener} is too slow to accept, and half-open connections pile up; a SYN flood cannot be ruled out",
-        "{listener} 上的服务器接受连接过慢，半连接正在堆积，不能排除 SYN 洪水",
+        "{listener} 上的服务器接受连接过慢，半连接正在堆积，不能排除 SYN 攻击",
     ),
     (Level.NONE, Kind.SLOW_SERVER): Text(
-        "The server at {listener} is too slow to accept: no SYN flood", "{listener} 上的服务器接受连接过慢：不是 SYN 洪水"
+        "The server at {listener} is too slow to accept: no SYN flood", "{listener} 上的服务器接受连接过慢：不是 SYN 攻击"
     ),
 }
 

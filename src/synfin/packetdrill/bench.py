@@ -12,17 +12,50 @@ from typing import Final
 
 from synfin.device.base import Device
 from synfin.engine.config import NEVER, TcpConfig
-from synfin.engine.segment import Outgoing
+from synfin.engine.segment import (
+    ACK,
+    ACK_DELAYED,
+    FIN,
+    FIN_SENT,
+    NEW_DATA,
+    NOT_TCP,
+    RESET_ABORT,
+    RST,
+    SYN,
+    SYN_ACK,
+    SYN_OPEN,
+    Outgoing,
+)  # fmt: skip
 from synfin.packetdrill.compare import Sent
 from synfin.sockets.blocking import Waits
 from synfin.sockets.host import Host
 from synfin.stack.stack import Stack
 from synfin.trace.recorder import Trace
+from synfin.wire.errors import ParseError
+from synfin.wire.packet import parse_packet
 
 SECRET: Final = b"packetdrill: the same every time"
 MOST_PACKETS: Final = 100_000  # that leave in one script
 NAME: Final = "synfin"
 PEER: Final = "script"
+
+
+def meant(packet: bytes) -> Outgoing:
+    """What a ladder calls the script's `packet`: only the reason is looked at."""
+    try:
+        segment = parse_packet(packet, verify=False)[1]
+    except ParseError:
+        return Outgoing(0, 0, 0, 0, NOT_TCP)
+    flags, reason = segment.flags, ACK_DELAYED
+    if flags & RST:
+        reason = RESET_ABORT
+    elif flags & SYN:
+        reason = SYN_ACK if flags & ACK else SYN_OPEN
+    elif flags & FIN:
+        reason = FIN_SENT
+    elif len(segment.payload):
+        reason = NEW_DATA
+    return Outgoing(0, 0, 0, 0, reason)
 
 
 class Runaway(Exception):
@@ -101,7 +134,7 @@ class Bench(Host):
         """The script's packet reaches the stack."""
         if self._trace is not None:
             self._packets += 1
-            self._trace.sent(self.clock, PEER, NAME, self._packets, packet, None)
+            self._trace.sent(self.clock, PEER, NAME, self._packets, packet, meant(packet))
             self._trace.delivered(self.clock, NAME, PEER, self._packets, packet)
         self.stack.receive_packet(packet, self.clock)
         self.settle()

@@ -13,7 +13,9 @@ from synfin.packetdrill.syntax import Beyond, IcmpPacket, IpInfo, TcpOption, Tcp
 
 FLAGS: Final = re.compile(r"[FSRPEWAUC.0-7]+(?=\s|/)|-(?=\s)")
 FLAG_BITS: Final = {"F": FIN, "S": SYN, "R": RST, "P": PSH, "E": ECE, "W": CWR, "C": CWR, "A": AE, "U": URG, ".": ACK}
-PORTS: Final = re.compile(r"\d+\s*>\s*\d+")
+PORTS: Final = re.compile(r"\d+\s*>\s*\d+", re.ASCII)
+RANGE: Final = re.compile(r"\d+:", re.ASCII)
+NOT_TCP: Final = re.compile(r"udp|raw")
 ENCAPSULATED: Final = re.compile(r"(ipv4|ipv6|gre|mpls|udp|udplite|sctp|raw)\b")
 NEXT_EVENT: Final = re.compile(r"\n[ \t]*(?:\+?[ \t]*(?:\d|\.\d)|\*|`|%\{)")
 HEXWORD: Final = re.compile(r"[0-9a-fA-F]+(?![\w:])")
@@ -87,9 +89,9 @@ def _icmp(source: Source, inbound: bool, ip: IpInfo) -> IcmpPacket | Beyond:
     if source.take_word("id"):
         source.integer("an identifier", WORD16)
     if not source.take("["):
-        echoed = _sequence(source)[:2] if source.peek(re.compile(r"\d+:")) else None
+        echoed = _sequence(source)[:2] if source.peek(RANGE) else None
         return IcmpPacket(inbound, ip, kind, code, mtu, echoed and (echoed[0] or 0, echoed[1]))
-    if source.peek(re.compile(r"udp|raw")) is not None:
+    if source.peek(NOT_TCP) is not None:
         return _beyond(source, "an ICMP message about UDP")
     seq, length, _ = _sequence(source)
     source.need("]")
@@ -229,7 +231,8 @@ def _option(source: Source) -> TcpOption:
     if word == "sack":
         return _sack(source)
     if word in ("FO", "FOEXP"):
-        return TcpOption(word, data=(b"\xf9\x89" if word == "FOEXP" else b"") + _bytes(source), kind=254 if word == "FOEXP" else 34)
+        kind, magic = (254, b"\xf9\x89") if word == "FOEXP" else (34, b"")
+        return TcpOption(word, data=magic + _bytes(source), kind=kind)
     if word == "unknown":
         return _unnamed(source)
     # md5, AccECN and what else a dialect may have: up to the next option

@@ -6,7 +6,6 @@ Owns the options of the language. Knows nothing of how events are played.
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from synfin.engine.config import TcpConfig
@@ -50,14 +49,14 @@ class Wish:
     fast_path: bool = True
     strict: bool = False
     loose: frozenset[str] = frozenset()
-    changes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    defines: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    defines: Mapping[str, str] = field(default_factory=dict)
     ladder: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a script is played with; tolerances in ns and in percent."""
+    """What a script is played with; tolerances in ns and in percent. `changes` are in `config` and outlast the script's sysctls."""
 
     family: str
     place: Place
@@ -66,6 +65,7 @@ class Plan:
     rules: Rules
     tolerance: int = 4000 * MICROSECOND
     percent: float = 12.5
+    changes: Mapping[str, Any] = field(default_factory=dict)
     whole_segments: bool = False
 
 
@@ -112,6 +112,7 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
         tolerance=tolerance * MICROSECOND,
         percent=float(given.get("tolerance_percent") or 12.5),
         whole_segments="strict_segments" in given,
+        changes=wish.changes,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from synfin.packetdrill.calls import Calls
 from synfin.packetdrill.code import Program
 from synfin.packetdrill.compare import Joined, Sent, as_script, differences, packet_text
 from synfin.packetdrill.failure import Failed, call_text
+from synfin.packetdrill.features import look_over
 from synfin.packetdrill.files import Answer, Attempt, Skip
 from synfin.packetdrill.flow import Flow
 from synfin.packetdrill.icmps import icmp_text, same_icmp
@@ -25,7 +26,6 @@ from synfin.packetdrill.symbols import UnknownSymbol, value_of
 from synfin.packetdrill.syntax import (
     ANY,
     RELATIVE,
-    Beyond,
     Call,
     Code,
     Command,
@@ -70,7 +70,7 @@ class Player:
             self.bench, plan.place, strict=plan.rules.strict, listened=self._listened, opened=self._opened
         )
         self.program = Program()
-        self.shell = Shell(self.bench)
+        self.shell = Shell(self.bench, plan.changes)
         self.flows: dict[bytes, Flow] = {}
         self.current: Flow | None = None
         self.pending: list[Pending] = []
@@ -83,13 +83,12 @@ class Player:
 
     def play(self) -> None:
         """Play all events. Raises Failed where the stack does otherwise, Skip for what is not played here."""
+        look_over(self.script)
         for command in (*self.script.init, *self.script.cleanup):
             self.shell.check(command.text)
         for event in self.script.events:
             if isinstance(event.action, Command):
                 self.shell.check(event.action.text)
-            elif isinstance(event.action, Beyond):
-                raise Skip(event.action.feature)
         for command in self.script.init:
             self.shell.run(command.text)
         for event in self.script.events:
@@ -194,8 +193,8 @@ class Player:
 
     def _expect(self, event: Event, expected: TcpPacket | IcmpPacket) -> None:
         earliest, latest = self._window(event)
-        first = self._next(event, expected, latest)
-        self._expect_in_time(event, first, earliest, latest)
+        first = self._next(event, expected, (earliest, latest))
+        self._expect_in_time(event, first, (earliest, latest))
         if isinstance(expected, IcmpPacket):
             if not same_icmp(expected, first.packet):
                 raise Failed(event, first.at, self._sent_text(first), ("ICMP message",))
@@ -217,21 +216,21 @@ class Player:
             flow.stamps.clear()
         if wrong:
             raise Failed(event, first.at, packet_text(as_script(joined, flow, expected)), tuple(wrong))
-        self._expect_in_time(event, packets[-1], earliest, latest)
+        self._expect_in_time(event, packets[-1], (earliest, latest))
 
-    def _next(self, event: Event, expected: TcpPacket | IcmpPacket, latest: int) -> Sent:
+    def _next(self, event: Event, expected: TcpPacket | IcmpPacket, due: tuple[int, int]) -> Sent:
         """The next packet that leaves; raises Failed when none does in time."""
         sent = self.bench.sent
         while True:
-            if not self._advance(latest, lambda: bool(sent)):
+            if not self._advance(due[1], lambda: bool(sent)):
                 break
             first = sent.popleft()
             if not self._ignored(first, expected):
                 return first
         at = self.bench.clock
         if self.bench.run_until(at + LATER, lambda: bool(sent)):
-            raise Failed(event, sent[0].at, self._sent_text(sent[0]), ("time",))
-        raise Failed(event, at, "", ("nothing leaves",))
+            raise Failed(event, sent[0].at, self._sent_text(sent[0]), ("time",), due)
+        raise Failed(event, at, "", ("nothing leaves",), due)
 
     def _ignored(self, sent: Sent, expected: TcpPacket | IcmpPacket) -> bool:
         """Whether a packet is none of the connection under test: nobody looks at it then, unless strict."""
@@ -249,9 +248,9 @@ class Player:
         following = Joined([sent[0]])
         return following.seq == joined.end and bool(following.payload) and not following.flags & 0x06
 
-    def _expect_in_time(self, event: Event, sent: Sent, earliest: int, latest: int) -> None:
-        if not earliest <= sent.at <= latest:
-            raise Failed(event, sent.at, self._sent_text(sent), ("time",))
+    def _expect_in_time(self, event: Event, sent: Sent, due: tuple[int, int]) -> None:
+        if not due[0] <= sent.at <= due[1]:
+            raise Failed(event, sent.at, self._sent_text(sent), ("time",), due)
 
     def _flow_of(self, sent: Sent) -> Flow:
         found = self.flows.get(sent.key)
@@ -307,7 +306,8 @@ class Player:
             self._trying = False
 
     def _late(self, waiting: Pending) -> Failed:
-        return Failed(waiting.event, self.bench.clock, call_text(waiting.event, "... (it waits)"), ("time",))
+        text = call_text(waiting.event, "... (it waits)")
+        return Failed(waiting.event, self.bench.clock, text, ("time",), (waiting.earliest, waiting.latest))
 
     def _ended(self, pending: Pending, answer: Answer) -> None:
         """A call has come to its end: as the script says, and when it says?"""
@@ -332,7 +332,8 @@ class Player:
             self.calls.registers(call, number)
         if wrong:
             result = f"{answer.result} {answer.error}".strip()
-            raise Failed(event, now, call_text(event, f"{result} {answer.wrong}".strip()), tuple(wrong))
+            due = (pending.earliest, pending.latest) if "time" in wrong else None
+            raise Failed(event, now, call_text(event, f"{result} {answer.wrong}".strip()), tuple(wrong), due)
 
     # --- code
 

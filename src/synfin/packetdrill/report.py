@@ -29,6 +29,7 @@ ACTUAL: Final = Text("actual", "实际")
 NOTHING: Final = Text("(nothing leaves)", "（没有报文发出）")
 DIFFERS: Final = Text("differs", "不同之处")
 AT: Final = Text("at {seconds} s", "时间 {seconds} 秒")
+DUE: Final = Text("({earliest} to {latest} s)", "（{earliest} 至 {latest} 秒）")
 END: Final = Text("(the end of the script)", "（脚本到此结束）")
 PASSES: Final = Text("passes, though the list says that it fails: {reason}", "脚本通过，但名单说它会失败：{reason}")
 FAST_PATH: Final = Text(
@@ -115,6 +116,8 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     actual = outcome.actual or NOTHING.say(lang)
     why = ", ".join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
     lines.append(where)
+    if outcome.due is not None:
+        expected += "   " + DUE.say(lang, earliest=seconds(max(outcome.due[0], 0)), latest=seconds(outcome.due[1]))
     for label, text in zip(labels, (expected, actual, why), strict=True):
         if text:
             lines.append(f"    {left(label, size)}  {text}")
@@ -163,6 +166,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             found[name] = value
     if outcome.at >= 0:
         found["at"] = outcome.at / 1e9
+    if outcome.due is not None:
+        found["due"] = [time / 1e9 for time in outcome.due]
     if outcome.why:
         found["why"] = list(outcome.why)
     if outcome.loose:

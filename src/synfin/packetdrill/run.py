@@ -40,7 +40,8 @@ class Outcome:
 
     verdict: of VERDICTS. kind: what a SKIP, ERROR or FAIL is about, in one of this module's words, else "". detail: the
     feature, the command, the reason, or what cannot be read. place: of the event, `file:line:column`. at: ns since the
-    start of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ. ladder: drawn up to
+    start of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ. due: between which times (ns) it
+    should have been. ladder: drawn up to
     the failure. history: what left, with times (ns).
     """
 
@@ -55,6 +56,7 @@ class Outcome:
     expected: str = ""
     actual: str = ""
     why: tuple[str, ...] = ()
+    due: tuple[int, int] | None = None
     ladder: str = ""
     loose: tuple[str, ...] = ()
     history: tuple[tuple[int, bytes], ...] = ()
@@ -136,7 +138,8 @@ def _failed(bare: Outcome, failed: Failed) -> Outcome:
     place = str(event.place) if event is not None else ""
     expected = without_time(event.text) if event is not None else ""
     return replace(
-        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, why=failed.why
+        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, why=failed.why,
+        due=failed.due,
     )
 
 

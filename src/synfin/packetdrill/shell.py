@@ -5,8 +5,8 @@ Owns their grammar. One that is not known makes the script SKIP(unmapped).
 
 import re
 import shlex
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from synfin.engine.connection import Connection
 from synfin.engine.errors import UsageError
@@ -40,8 +40,9 @@ def nothing(shell: "Shell") -> bool:
 class Shell:
     """What shell lines do to the stack on `bench`."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, lasting: Mapping[str, Any] | None = None) -> None:
         self._bench = bench
+        self._lasting = dict(lasting or {})  # fields of TcpConfig that no line changes
 
     def check(self, text: str) -> None:
         """Raises Skip when `text` has a line that is not known."""
@@ -160,6 +161,7 @@ class Shell:
     def configure(self, changes: Changes) -> None:
         """Change fields of the configuration of connections to come, listeners' included."""
         stack = self._bench.stack
+        changes = {**changes, **self._lasting}
         stack.config = stack.config.replace(**changes)
         for entry in stack.sockets():
             if isinstance(entry, Listener):
@@ -203,9 +205,9 @@ def mtu(size: int) -> Effect:
 
 def defaults(shell: Shell) -> bool:
     """A defaults.sh sets what Linux has by default."""
-    config = load_profile("linux").config
-    own = shell.bench.stack.config
-    shell.bench.stack.config = config.replace(fast_path=own.fast_path)
+    stack = shell.bench.stack
+    stack.config = load_profile("linux").config.replace(fast_path=stack.config.fast_path)
+    shell.configure({})
     return True
 
 

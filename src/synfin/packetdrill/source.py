@@ -14,10 +14,10 @@ BLANK: Final = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
 # Where no word is substituted, and words.
 PIECES: Final = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{.*?\}%|[A-Za-z_]\w*|\d\w*', re.DOTALL)
 IFDEF: Final = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|endif|else)\b[ \t]*(\w*)")
-WORD: Final = re.compile(r"[A-Za-z_]\w*")
+WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 HEX: Final = re.compile(r"0[xX][0-9a-fA-F]+")
-DIGITS: Final = re.compile(r"\d+")
-TIME: Final = re.compile(r"\d+\.\d+|\d+\.(?![.\d])|\.\d+|\d+")
+DIGITS: Final = re.compile(r"\d+", re.ASCII)
+TIME: Final = re.compile(r"\d+\.\d+|\d+\.(?![.\d])|\.\d+|\d+", re.ASCII)
 STRING: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 LONGEST: Final = 40  # of what is shown of the place at fault
 

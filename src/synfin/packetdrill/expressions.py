@@ -120,15 +120,20 @@ def _struct(source: Source, depth: int) -> Struct:
         raise source.wrong("brackets lie too deep in each other")
     while True:
         if source.peek(FIELD) is not None:
-            name = source.word()
-            if source.take("("):
-                if not source.take("..."):
-                    source.integer("a count", 1 << 16)
-                source.need(")")
-            source.need("=")
-            fields.append((name, _expression(source, depth)))
+            fields.append((_field(source), _expression(source, depth)))
         else:
             items.append(_expression(source, depth))
         if source.take("}"):
             return Struct(tuple(items), tuple(fields))
         source.need(",")
+
+
+def _field(source: Source) -> str:
+    """`name=`, or `name(count)=`: the count follows from the value."""
+    name = source.word()
+    if source.take("("):
+        if not source.take("..."):
+            source.integer("a count", 1 << 16)
+        source.need(")")
+    source.need("=")
+    return name

@@ -1,4 +1,7 @@
-"""How a script fails: the event, when, and what was there in its place. Owns the words of the actual side; report.py shows them."""
+"""How a script fails: the event, when, and what was there in its place.
+
+Owns the words of the actual side; report.py shows them.
+"""
 
 import re
 from typing import Final

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from synfin.packetdrill import polling, sockopts
-from synfin.packetdrill.calls import PLAYED_FLAGS, TABLE
+from synfin.packetdrill.arguments import PLAYED_FLAGS
+from synfin.packetdrill.calls import TABLE
 from synfin.packetdrill.files import Skip
 from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of
 from synfin.packetdrill.syntax import Applied, Beyond, Call, Expression, Items, Or, Script, Struct, Word

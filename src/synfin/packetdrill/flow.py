@@ -44,7 +44,7 @@ class Flow:
     names for it, seen from the remote side, or None."""
 
     __slots__ = (
-        "_identification", "key", "local_isn", "local_live", "local_ts", "ports", "remote_isn", "remote_stamps", "stamps", "urgent",
+        "_identification", "key", "local_isn", "local_live", "local_ts", "ports", "remote_isn", "stamps", "urgent",
     )  # fmt: skip
 
     def __init__(self, key: bytes, ports: tuple[int, int] | None = None) -> None:

@@ -63,10 +63,8 @@ def parse_script(
             raise source.error("the end of the script after its cleanup command")
         else:
             events.append(_event(source))
-    if not events and not init:
+    if not events:
         raise source.wrong("a script without events")
-    if not events:  # nothing but commands: they are events at the start, in the file's order
-        raise source.wrong("a script of commands without events")
     return Script(file, tuple(options), tuple(init), tuple(events), tuple(cleanup))
 
 
@@ -112,7 +110,7 @@ def _event(source: Source) -> Event:
 
 
 def _without_comments(text: str) -> str:
-    return text.split(" //")[0].rstrip() if " //" in text and '"' not in text else text
+    return text.partition(" //")[0].rstrip() if '"' not in text else text
 
 
 def _seconds(source: Source) -> int:

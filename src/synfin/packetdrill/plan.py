@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from synfin.engine.config import TcpConfig
 from synfin.engine.errors import UsageError
-from synfin.packetdrill.calls import Place
+from synfin.packetdrill.arguments import Place
 from synfin.packetdrill.compare import Rules
 from synfin.packetdrill.files import Skip
 from synfin.packetdrill.profiles import Profile
@@ -41,7 +41,8 @@ class Wish:
     """What a person asks for.
 
     profile: what the stack chooses. family: of FAMILIES, or "" for the script's own. fast_path: the engine's. strict, loose:
-    see compare.Rules. changes: fields of TcpConfig, over profile and script. ladder: draw one for a failure.
+    see compare.Rules. changes: fields of TcpConfig, over profile and script. defines: the words of -D. ladder: draw one for a
+    failure.
     """
 
     profile: Profile
@@ -56,7 +57,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a script is played with; tolerances in ns and in percent. `changes` are in `config` and outlast the script's sysctls."""
+    """What a script is played with; tolerances in ns and in percent.
+
+    `changes` are in `config` and outlast the script's sysctls.
+    """
 
     family: str
     place: Place

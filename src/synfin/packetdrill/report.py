@@ -195,7 +195,8 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
                 tag = "error" if outcome.verdict == ERROR else "skipped"
                 ElementTree.SubElement(case, tag, {"message": _clean(line(outcome))})
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _clean(text: str) -> str:

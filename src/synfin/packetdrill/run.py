@@ -4,6 +4,7 @@ Owns the verdicts and what is told with each. A script is played again with a tr
 it fails in the same way, because nothing is random. Knows no file system and no terminal.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -39,10 +40,9 @@ class Outcome:
     """What came of one play.
 
     verdict: of VERDICTS. kind: what a SKIP, ERROR or FAIL is about, in one of this module's words, else "". detail: the
-    feature, the command, the reason, or what cannot be read. place: of the event, `file:line:column`. at: ns since the
-    start of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ. due: between which times (ns) it
-    should have been. ladder: drawn up to
-    the failure. history: what left, with times (ns).
+    feature, the command, the reason, or what cannot be read. place: of the event, `file:line:column`. at: ns since the start
+    of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ; due: between which times
+    (ns) it should have been. ladder: drawn up to the failure. history: what left, with times (ns).
     """
 
     verdict: str
@@ -87,8 +87,9 @@ def play_script(script: Script, wish: Wish, lang: str = "en") -> Outcome:
         return _skipped(file, wish.family, wish, skip)
     player = Player(script, plan, ttl=wish.profile.ttl)
     bare = Outcome(
-        verdict=PASS, file=file, family=plan.family, fast_path=wish.fast_path, loose=tuple(x for x in LOOSE if x in wish.loose)
-    )
+        verdict=PASS, file=file, family=plan.family, fast_path=wish.fast_path,
+        loose=tuple(each for each in LOOSE if each in wish.loose),
+    )  # fmt: skip
     try:
         player.play()
     except Skip as skip:
@@ -147,10 +148,8 @@ def _ladder(script: Script, plan: Plan, wish: Wish, lang: str) -> str:
     """The ladder of a play that fails, up to the failure; "" when no packet moved."""
     trace = Trace()
     player = Player(script, plan, ttl=wish.profile.ttl, trace=trace)
-    try:
+    with suppress(Exception):  # it has been told
         player.play()
-    except Exception:  # noqa: S110  it has been told
-        pass
     try:
         drawn = ladder_text(build_ladder(trace), lang=lang)
     except ValueError:  # no packet moved

@@ -6,6 +6,7 @@ Owns their grammar. One that is not known makes the script SKIP(unmapped).
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from synfin.engine.connection import Connection
@@ -50,7 +51,8 @@ class Shell:
 
     def run(self, text: str) -> bool:
         """Do what `text` says; returns whether every line succeeds, as an exit status of 0 would tell. Raises Skip."""
-        return all([effect(self) for effect in self._effects(text)])
+        answers = [effect(self) for effect in self._effects(text)]  # all of them, whatever the first says
+        return all(answers)
 
     # --- reading
 
@@ -121,7 +123,7 @@ class Shell:
     def _ip(self, rest: list[str], words: list[str]) -> list[Effect]:
         """`ip route ... mtu N`, `initcwnd N`; `ip link set ... mtu N`."""
         found: list[Effect] = []
-        for word, value in zip(rest, rest[1:], strict=False):
+        for word, value in pairwise(rest):
             if word in ("advmss", "initrwnd", "rto_min", "quickack", "congctl", "features", "cwnd", "window"):
                 raise unmapped(words)
             if word == "mtu" and value.isdigit():

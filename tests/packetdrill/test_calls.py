@@ -65,8 +65,8 @@ HOLD = [  # a line on an open connection, descriptor 4, that holds
     DATA + "+0 poll([{fd=4, events=POLLIN, revents=POLLIN}], 1, 0) = 1\n" + ACKED,
     "+0...0.2 recv(4, ..., 20, MSG_WAITALL) = 20\n+.1 < P. 1:11(10) ack 1 win 20000\n"
     "+.1 < P. 11:21(10) ack 1 win 20000\n+0 > . 1:1(0) ack 21",
-    "+0 < PU. 1:11(10) ack 1 win 20000 urg 4\n+0 recv(4, ..., 1, MSG_OOB) = 1\n+0 read(4, ..., 20) = 3\n+0 read(4, ..., 20) = 6\n"
-    + ACKED,
+    "+0 < PU. 1:11(10) ack 1 win 20000 urg 4\n+0 recv(4, ..., 1, MSG_OOB) = 1\n+0 read(4, ..., 20) = 3\n"
+    "+0 read(4, ..., 20) = 6\n" + ACKED,
 ]  # fmt: skip
 
 
@@ -81,7 +81,11 @@ def test_with_another_result_it_fails(lines: str) -> None:
     *before, last = [index for index in range(len(lines)) if lines.startswith(") = ", index)]
     head, result = lines[: last + 4], lines[last + 4 :]
     value, newline, rest = result.partition("\n")
-    wrong = ["-1 ENOSYS (x)"] + (["0"] if value.startswith("-1") else [f"{value}|64" if not value.isdigit() else str(int(value) + 1)])
+    wrong = ["-1 ENOSYS (x)"]
+    if value.startswith("-1"):
+        wrong.append("0")
+    else:
+        wrong.append(str(int(value) + 1) if value.isdigit() else f"{value}|64")
     assert before or head
     for other in wrong:
         if "dup(" in head or "open(" in head.rpartition("\n")[2]:
@@ -136,9 +140,10 @@ def test_a_lingering_close_waits_for_the_last_acknowledgment() -> None:
 
 
 def test_a_write_that_finds_no_room_waits_for_it() -> None:
-    text = "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [2000], 4) = 0\n+0...0.1 write(4, ..., 3000) = 3000\n+0 > . 1:2001(2000) ack 1 <...>\n"
+    text = "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [2000], 4) = 0\n+0...0.1 write(4, ..., 3000) = 3000\n"
+    text += "+0 > P. 1:2001(2000) ack 1 <...>\n"
     text += "+.1 < . 1:1(0) ack 2001 win 20000\n+0 > P. 2001:3001(1000) ack 1\n"
-    assert told(opened(text.replace("> . 1", "> P. 1"))) == (PASS, "", ())
+    assert told(opened(text)) == (PASS, "", ())
     few = "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [2000], 4) = 0\n+0 fcntl(4, F_SETFL, O_NONBLOCK) = 0\n"
     few += "+0 write(4, ..., 3000) = 2000\n+0 write(4, ..., 5) = -1 EAGAIN (x)\n+0 > P. 1:2001(2000) ack 1\n"
     assert told(opened(few)) == (PASS, "", ())

@@ -79,7 +79,8 @@ def test_a_call_that_blocks_has_an_end() -> None:
 @pytest.mark.parametrize(
     ("letters", "flags"),
     [
-        (".", ACK), ("S", SYN), ("S.", SYN | ACK), ("F.", FIN | ACK), ("P.", PSH | ACK), ("R", RST), ("FPU.", FIN | PSH | URG | ACK),
+        (".", ACK), ("S", SYN), ("S.", SYN | ACK), ("F.", FIN | ACK), ("P.", PSH | ACK), ("R", RST),
+        ("FPU.", FIN | PSH | URG | ACK),
         ("SEW", SYN | ECE | CWR), ("SEWA", SYN | ECE | CWR | AE), (".5", ACK | AE | ECE), ("P.2", PSH | ACK | CWR), ("-", 0),
     ],
 )  # fmt: skip
@@ -239,7 +240,10 @@ def test_parts_are_for_one_system_or_symbol() -> None:
         ("#ifdef X\n0 close(3) = 0", "a.pkt:1:1: #ifdef without its #endif"),
         ("#endif\n0 close(3) = 0", "a.pkt:1:1: #endif without an #ifdef"),
         ("#ifdef X\n#ifdef Y\n#endif\n#endif", "a.pkt:2:1: #ifdef inside an #ifdef"),
-        ("0 close(3) = 0\n`done`\n1 close(3) = 0", "a.pkt:3:1: the end of the script after its cleanup command expected, found '1 close(3) = 0'"),
+        (
+            "0 close(3) = 0\n`done`\n1 close(3) = 0",
+            "a.pkt:3:1: the end of the script after its cleanup command expected, found '1 close(3) = 0'",
+        ),
         ("0 f(" + 30 * "[" + "1" + 30 * "]" + ") = 0", "a.pkt:1:26: brackets lie too deep in each other"),
         ("0 < [ect01] . 1:1(0) ack 1 win 5", "a.pkt:1:13: [ect01] is for packets that are expected"),
         ("0 < [blue] . 1:1(0) ack 1 win 5", "a.pkt:1:6: no field 'blue' of the IP header"),

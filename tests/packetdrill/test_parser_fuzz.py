@@ -12,9 +12,10 @@ from synfin.packetdrill.syntax import Script, ScriptError
 
 SCRIPTS = sorted((Path(__file__).resolve().parent.parent / "scripts").rglob("*.pkt"))
 PIECES = (
-    "0 ", "+.1 ", "* ", "1~2 ", "+0...1 ", "< ", "> ", "S. ", "P. ", "0:0(0) ", "1:11(10) ", "ack 1 ", "win 5 ", "urg 1 ", "<mss 5>",
-    "<nop,nop,TS val 1 ecr 2>", "<sack 1:2 3:4>", "close", "(", ")", "[", "]", "{", "}", "=", "|", ",", "...", "-1", "0x1", '"x"', "`",
-    "%{", "}%", "/*", "*/", "//", "\n", "#ifdef X\n", "#endif\n", "--mtu=5 ", "icmp unreachable ", "udp ", "E", "!", "/", "A", "²", "\0",
+    "0 ", "+.1 ", "* ", "1~2 ", "+0...1 ", "< ", "> ", "S. ", "P. ", "0:0(0) ", "1:11(10) ", "ack 1 ", "win 5 ", "urg 1 ",
+    "<mss 5>", "<nop,nop,TS val 1 ecr 2>", "<sack 1:2 3:4>", "close", "(", ")", "[", "]", "{", "}", "=", "|", ",", "...", "-1",
+    "0x1", '"x"', "`", "%{", "}%", "/*", "*/", "//", "\n", "#ifdef X\n", "#endif\n", "--mtu=5 ", "icmp unreachable ", "udp ",
+    "E", "!", "/", "A", "²", "\0",
 )  # fmt: skip
 
 

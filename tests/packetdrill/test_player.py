@@ -166,7 +166,8 @@ def test_a_tick_makes_the_timestamp_value_part_of_the_time() -> None:
 
 def test_an_echo_reaches_the_stack_as_what_it_sent() -> None:
     """The round trip of 10 ms is measured from it: the retransmission timeout stands at its minimum."""
-    text = stamped() + "+.05 < . 1:1(0) ack 11 win 20000 <nop,nop,TS val 1000 ecr 210>\n+0 %{ assert tcpi_rtt == 15000, tcpi_rtt }%\n"
+    text = stamped() + "+.05 < . 1:1(0) ack 11 win 20000 <nop,nop,TS val 1000 ecr 210>\n"
+    text += "+0 %{ assert tcpi_rtt == 15000, tcpi_rtt }%\n"
     assert told(play(text)) == (PASS, "", ())
 
 
@@ -178,7 +179,8 @@ def test_strict_sees_a_packet_after_the_last_expected() -> None:
 
 
 def test_strict_compares_what_is_sent_and_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = OPEN + "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n+0 < . 1:11(10) ack 11 win 20000\n+.2 > . 11:11(0) ack 11\n"
+    text = OPEN + "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n+0 < . 1:11(10) ack 11 win 20000\n"
+    text += "+.2 > . 11:11(0) ack 11\n"
     text += "+0 read(4, ..., 100) = 10\n"
     assert play(text).verdict == PASS
     monkeypatch.setattr("synfin.packetdrill.payload.inbound", lambda offset, length: bytes(length))
@@ -237,8 +239,8 @@ def test_a_call_without_an_end_must_not_wait() -> None:
 
 
 def test_a_blocking_connect_ends_with_the_handshake() -> None:
-    text = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...{end} connect(3, ..., ...) = 0\n"
-    text += "+0 > S 0:0(0) <...>\n+.2 < S. 0:0(0) ack 1 win 500 <mss 1000>\n+0 > . 1:1(0) ack 1\n"
+    text = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    text += "+0...{end} connect(3, ..., ...) = 0\n+0 > S 0:0(0) <...>\n+.2 < S. 0:0(0) ack 1 win 500 <mss 1000>\n+0 > . 1:1(0) ack 1\n"
     assert play(text.format(end=".2")).verdict == PASS
     assert play(text.format(end=".3")).why == ("time",)
 

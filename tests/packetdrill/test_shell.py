@@ -1,12 +1,15 @@
 """Shell lines: known ones act on the stack, unknown ones are never passed over."""
 
+from pathlib import Path
+
 import pytest
 
 from synfin.engine.config import NEVER, TcpConfig
+from synfin.engine.errors import UsageError
 from synfin.packetdrill.files import Skip
-from synfin.packetdrill.player import Player
 from synfin.packetdrill.parser import parse_script
 from synfin.packetdrill.plan import make_plan
+from synfin.packetdrill.player import Player
 from synfin.packetdrill.profiles import load_profile
 from synfin.packetdrill.run import FAIL, PASS, SKIP
 from tests.packetdrill.playing import OPEN, opened, play, wish
@@ -43,7 +46,7 @@ def config_after(line: str, **wanted: object) -> TcpConfig:
         ("sysctl net.inet.tcp.delayed_ack=0", "delayed_ack", 0),
         ("../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "timestamps", False),
         ("echo 0 > /proc/sys/net/ipv4/tcp_timestamps", "timestamps", False),
-        ("sysctl a.b.c=1 > /dev/null 2>&1; true" .replace("a.b.c=1", "net.ipv4.tcp_fin_timeout=6"), "fin_wait_2_timeout", 6 * SECOND),
+        ("sysctl net.ipv4.tcp_fin_timeout=6 > /dev/null 2>&1; true", "fin_wait_2_timeout", 6 * SECOND),
         ("ip route change 192.0.2.0/24 via 192.168.0.2 initcwnd 3", "initial_window_segments", 3),
         ("../common/defaults.sh\nsysctl -q net.ipv4.tcp_timestamps=0", "initial_window_segments", 10),
         (". ./defaults.sh", "delayed_ack", 40_000_000),
@@ -68,7 +71,8 @@ def test_a_line_that_means_nothing_here_changes_nothing(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "rm -rf /", "sysctl -q net.ipv4.tcp_blue=1", "sysctl net.ipv4.tcp_slow_start_after_idle=0", "sysctl -n net.ipv4.tcp_sack",
+        "rm -rf /",
+        "sysctl -q net.ipv4.tcp_blue=1", "sysctl net.ipv4.tcp_slow_start_after_idle=0", "sysctl -n net.ipv4.tcp_sack",
         "sysctl net.ipv4.tcp_congestion_control=cubic", "ethtool -K tun0 tso on", "tc qdisc replace dev tun0 root fq",
         "ip route change default advmss 500", "nstat -n", "sysctl net.inet.tcp.blackhole=2", "sockstat | grep ESTABLISHED",
         "sysctl net.ipv4.tcp_rto_min_us=x", "echo 'unbalanced", "sysctl net.ipv4.tcp_timestamps=0 && reboot", "iptables -F",
@@ -93,7 +97,8 @@ def test_a_line_in_the_middle_acts_from_then_on() -> None:
 
 def test_the_mtu_of_a_route_bounds_the_mss() -> None:
     text = "0 `ip route change 192.0.2.0/24 mtu 1000`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
-    text += "+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n+0 connect(3, ..., ...) = -1 EINPROGRESS (x)\n+0 > S 0:0(0) <mss {},nop,nop,TS val 0 ecr 0,nop,wscale 3>\n"
+    text += "+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n+0 connect(3, ..., ...) = -1 EINPROGRESS (x)\n"
+    text += "+0 > S 0:0(0) <mss {},nop,nop,TS val 0 ecr 0,nop,wscale 3>\n"
     assert play(text.format(960)).verdict == PASS
     assert play(text.format(1460)).why == ("mss",)
 
@@ -151,21 +156,15 @@ def test_profiles_differ_where_the_stacks_do() -> None:
         ("= x", "profile "),
     ],
 )
-def test_a_profile_that_makes_no_sense_is_refused(text: str, message: str, tmp_path: object) -> None:
-    from pathlib import Path
-
-    from synfin.engine.errors import UsageError
-
-    path = Path(str(tmp_path)) / "own.toml"
+def test_a_profile_that_makes_no_sense_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_profile(str(path))
 
 
-def test_a_profile_of_ones_own(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "own.toml"
+def test_a_profile_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
     path.write_text('system = "own"\nttl = 99\n[tcp]\nrto_min = "1.5ms"\nuser_timeout = "never"\nnagle = false\n')
     profile = load_profile(str(path))
     assert (profile.name, profile.system, profile.ttl) == ("own", "own", 99)

@@ -3,7 +3,6 @@
 Owns its options. What it does lies in cli/packetdrill.py, loaded when it runs.
 """
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +58,7 @@ def packetdrill(paths: tuple[Path, ...], **options: Any) -> None:
 
     loose = frozenset(name.removeprefix("loose_") for name in options if name.startswith("loose_") and options[name])
     kept = {name: value for name, value in options.items() if not name.startswith("loose_")}
-    sys.exit(command.play(paths, command.Options(loose=loose, **kept)))
+    raise click.exceptions.Exit(command.play(paths, command.Options(loose=loose, **kept)))
 
 
 COMMANDS: Final = (packetdrill,)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import bulk, connections, echo, memory, real, segment
+from benchmarks import bulk, connections, cookies, echo, flood, memory, real, segment
 from benchmarks.report import Row, heading, line, write_json
 
 SUITES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -14,8 +14,10 @@ SUITES: dict[str, Callable[[], Iterator[Row]]] = {
     "bulk": bulk.rows,
     "echo": echo.rows,
     "connections": connections.rows,
+    "cookies": cookies.rows,
     "memory": memory.rows,
     "real": real.rows,
+    "flood": flood.rows,
 }
 
 

@@ -2,18 +2,24 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from synfin.control.client import find, running
-from synfin.control.places import folder, make_folder, place, places
+from synfin.control.places import Turn, folder, make_folder, place, places
 from synfin.engine.errors import UsageError
 
 
 def test_the_folder_lies_in_the_runtime_directory_or_is_the_user_s_own_among_temporary_files() -> None:
     assert folder({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/synfin")
     assert folder({}).name == f"synfin-{os.getuid()}"
+
+
+@pytest.mark.parametrize("runtime", ["", "relative", "./run"])
+def test_a_runtime_directory_that_depends_on_where_one_stands_is_none(runtime: str) -> None:
+    assert folder({"XDG_RUNTIME_DIR": runtime}) == folder({})  # XDG Base Directory Specification: such a path is ignored
 
 
 def test_the_folder_is_made_for_its_owner_alone_and_closed_where_it_was_open(tmp_path: Path) -> None:
@@ -55,3 +61,54 @@ def test_a_socket_that_nobody_answers_on_is_removed(tmp_path: Path) -> None:
     assert list((tmp_path / "synfin").iterdir()) == []
     with pytest.raises(UsageError, match="no synfin is running; start one with: synfin up"):
         find(environ)
+
+
+def test_a_path_too_long_for_a_socket_is_told_with_the_remedy(tmp_path: Path) -> None:
+    where = tmp_path / ("x" * 100)
+    with pytest.raises(UsageError, match=r"x/synfin\.1 is too long for a socket \(107 bytes\): set XDG"):
+        place(where, "synfin", 1)
+
+
+def test_one_at_a_time_has_the_turn_of_a_name_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def other() -> None:
+        with Turn(tmp_path, "synfin"):
+            order.append("second")
+
+    waiting = threading.Thread(target=other)
+    with Turn(tmp_path, "synfin") as turn:
+        waiting.start()
+        with Turn(tmp_path, "other"):
+            order.append("another name waits for nobody")
+        order.append("first")
+        turn.release()
+    waiting.join(10)
+    assert order == ["another name waits for nobody", "first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_who_want_the_turn_have_it_one_after_the_other(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def one() -> None:
+        for _ in range(20):
+            with Turn(tmp_path, "synfin"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == [1] * 80
+
+
+def test_a_file_that_a_killed_process_has_left_keeps_nobody_waiting(tmp_path: Path) -> None:
+    (tmp_path / "synfin.lock").write_text("")
+    with Turn(tmp_path, "synfin"):
+        pass
+    assert list(tmp_path.iterdir()) == []

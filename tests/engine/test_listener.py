@@ -4,14 +4,17 @@ import pytest
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
+from synfin.engine.counts import COUNTS, ListenerCounts
 from synfin.engine.errors import DropReason, UsageError
 from synfin.engine.listener import Listener
 from synfin.engine.observe import Observer
+from synfin.engine.path import PathError
 from synfin.engine.segment import (
     ACK,
     ACK_CHALLENGE,
     ACK_DUPLICATE,
     FIN,
+    RESET_ACCEPT_QUEUE,
     RESET_BAD_ACK,
     RETRANSMIT_HANDSHAKE,
     RST,
@@ -22,6 +25,7 @@ from synfin.engine.segment import (
 )  # fmt: skip
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
+from synfin.watch.sample import COUNTS as SAMPLE_COUNTS
 from tests.engine.harness import B_KEY, PLAIN, SECOND, shown
 
 KEY = bytes(4) + bytes((10, 0, 0, 2)) + bytes(2) + b"\0\x50"
@@ -70,7 +74,8 @@ class Desk:
         return [shown(out) for out in self.out()]
 
     def half_open(self) -> list[tuple[bytes, int]]:
-        return list(self.listener.requests())
+        """Key, and how often the SYN,ACK was repeated."""
+        return [(key, syn_acks - 1) for key, _, syn_acks in self.listener.half_open_entries(self.now)]
 
 
 def syn(seq: int = 100, **options: int) -> Segment:
@@ -277,7 +282,7 @@ def test_the_same_syn_again_is_answered_by_the_same_syn_ack() -> None:
     desk.listener.receive_from(B_KEY, syn(), 0)
     (again,) = desk.out()
     assert (shown(again), again.reason) == ("SYN,ACK seq=300 ack=101", RETRANSMIT_HANDSHAKE)
-    assert desk.half_open() == [(B_KEY, 0)]
+    assert desk.half_open() == [(B_KEY, 1)]
 
 
 def test_a_repeated_syn_is_echoed_with_its_newer_timestamp() -> None:
@@ -473,6 +478,131 @@ def test_an_accept_queue_is_full_when_it_holds_more_than_its_limit() -> None:
     assert desk.born is not None
 
 
+def test_the_oldest_entry_makes_room_where_configured() -> None:
+    desk = Desk(PLAIN.replace(syn_queue_policy="oldest"), backlog=2)
+    a, b, c = keys(3)
+    desk.take(syn(), a)
+    desk.at(SECOND)  # a's SYN,ACK is repeated: its timer is now later than that of b
+    desk.take(syn(), b)
+    assert desk.take(syn(), c) == ["SYN,ACK seq=300 ack=101"]
+    assert desk.notes.moves[-2:] == [
+        (a, State.SYN_RECEIVED, Trigger.ABORT, State.CLOSED),
+        (c, State.LISTEN, Trigger.SYN, State.SYN_RECEIVED),
+    ]
+    assert desk.half_open() == [(b, 0), (c, 0)]
+    assert desk.take(Segment(101, 301, ACK, 0), a) == ["RST seq=301"]
+    assert desk.notes.drops == [DropReason.ACK_UNACCEPTABLE]
+    assert counted(desk) == {"syns": 3, "syn_ack_repeats": 1, "evicted": 1}
+
+
+def test_a_queue_for_nobody_has_no_oldest_entry() -> None:
+    desk = Desk(PLAIN.replace(syn_queue_policy="oldest"), backlog=0)
+    assert desk.take(syn()) == []
+    assert counted(desk) == {"syns": 1, "syn_queue_drops": 1}
+
+
+def test_a_final_ack_that_finds_the_accept_queue_full_is_reset_where_configured() -> None:
+    desk = Desk(PLAIN.replace(accept_overflow="reset"), accept_limit=0)
+    a, b = keys(2)
+    for key in (a, b):
+        desk.take(syn(), key)
+    desk.take(Segment(101, 301, ACK, 0), a)
+    desk.listener.receive_from(b, Segment(101, 301, ACK, 0), 0)
+    (reset,) = desk.out()
+    assert (shown(reset), reset.reason) == ("RST seq=301", RESET_ACCEPT_QUEUE)
+    assert desk.notes.moves[-1] == (b, State.SYN_RECEIVED, Trigger.ABORT, State.CLOSED)
+    assert (desk.half_open(), desk.notes.drops) == ([], [DropReason.ACCEPT_QUEUE_FULL])
+
+
+# --- counts
+
+
+def counted(desk: Desk) -> dict[str, int]:
+    return {name: count for name, count in desk.listener.counts.as_dict().items() if count}
+
+
+def test_every_end_of_a_half_open_entry_is_counted() -> None:
+    desk = Desk()
+    a, b, c = keys(3)
+    for key in (a, b, c):
+        desk.take(syn(), key)
+    desk.take(syn(), c)
+    desk.take(Segment(101, 301, ACK, 0), a)
+    desk.take(Segment(101, 0, RST, 0), b)
+    assert counted(desk) == {"syns": 4, "syn_ack_repeats": 1, "completed": 1, "resets": 1}
+    while (deadline := desk.listener.next_deadline()) != NEVER:
+        desk.at(deadline)
+    assert counted(desk) == {"syns": 4, "syn_ack_repeats": 6, "completed": 1, "resets": 1, "expired": 1}
+
+
+def test_a_syn_with_ack_or_rst_is_no_syn_to_count() -> None:
+    desk = Desk()
+    for flags in (SYN | ACK, SYN | RST, ACK, 0):
+        desk.take(Segment(100, 0, flags, 0))
+    assert counted(desk) == {}
+
+
+def test_counts_add_up() -> None:
+    one, other = ListenerCounts(), ListenerCounts()
+    for number, name in enumerate(COUNTS):
+        setattr(one, name, number)
+        setattr(other, name, 100)
+    one.add(other)
+    assert one.as_dict() == {name: 100 + number for number, name in enumerate(COUNTS)}
+    assert set(other.as_dict().values()) == {100}
+
+
+def test_the_names_of_the_counts_are_those_of_a_sample() -> None:
+    assert COUNTS == SAMPLE_COUNTS
+
+
+# --- a late driver, and a crowd
+
+
+def test_a_late_driver_lengthens_no_life_and_repeats_once_for_what_it_missed() -> None:
+    desk = Desk()
+    desk.take(syn())
+    assert desk.at(8 * SECOND) == ["SYN,ACK seq=300 ack=101"]  # for 1, 3 and 7 s
+    assert desk.listener.next_deadline() == 15 * SECOND
+    assert desk.at(63 * SECOND - 1) == ["SYN,ACK seq=300 ack=101"]
+    assert desk.at(63 * SECOND) == []
+    assert counted(desk) == {"syns": 1, "syn_ack_repeats": 2, "expired": 1}
+
+
+def test_of_a_crowd_some_are_served_at_a_time() -> None:
+    desk = Desk(backlog=3000)
+    for number in range(3000):
+        desk.take(syn(), B_KEY[:8] + number.to_bytes(2, "big") + B_KEY[10:])
+    waves = []
+    while desk.listener.next_deadline() <= SECOND:
+        waves.append(len(desk.at(SECOND)))
+    assert waves == [1024, 1024, 952]
+    assert {syn_acks for _, _, syn_acks in desk.listener.half_open_entries(SECOND)} == {2}
+
+
+# --- ICMP about a record (RFC 9293 3.9.2.2, RFC 5927 4.1)
+
+
+@pytest.mark.parametrize("kind", list(PathError))
+def test_a_hard_error_that_names_our_syn_ack_ends_a_record_and_a_soft_one_does_not(kind: PathError) -> None:
+    desk = Desk()
+    desk.take(syn())
+    hard = kind in (PathError.PORT_UNREACHABLE, PathError.PROTOCOL_UNREACHABLE, PathError.PROHIBITED)
+    for key, seq in ((B_KEY, 299), (B_KEY, 301), (keys(2)[1], 300)):
+        assert not desk.listener.path_error(key, kind, seq, 0), "names nothing of ours in flight"
+    assert desk.half_open() == [(B_KEY, 0)]
+    assert desk.listener.path_error(B_KEY, kind, 300, 0) is (kind is not PathError.TOO_BIG)
+    assert desk.half_open() == ([] if hard else [(B_KEY, 0)])
+    assert (desk.notes.moves[-1] == (B_KEY, State.SYN_RECEIVED, Trigger.ABORT, State.CLOSED)) is hard
+
+
+def test_a_soft_error_ends_a_record_where_configured() -> None:
+    desk = Desk(PLAIN.replace(unreachable_ends_opening=True))
+    desk.take(syn())
+    assert desk.listener.path_error(B_KEY, PathError.HOST_UNREACHABLE, 300, 0)
+    assert desk.half_open() == []
+
+
 # --- close
 
 
@@ -523,23 +653,6 @@ def test_a_connection_that_was_reset_before_accept_is_still_returned() -> None:
 def test_a_syn_that_reopens_gets_a_number_above_the_old_connections(isn: int, above: int, iss: int) -> None:
     desk = Desk(isn=isn)
     assert desk.take(syn(), above=above) == [f"SYN,ACK seq={iss} ack=101"]
-
-
-def test_ten_thousand_records_take_194_bytes_each_or_less() -> None:
-    import tracemalloc  # noqa: PLC0415
-
-    desk = Desk(TcpConfig(), backlog=20_000)
-    desk.listener.observer = None
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for i in range(10_000):
-        key = bytes((10, 1, i >> 8, i & 255)) + B_KEY[4:]
-        desk.listener.receive_from(key, syn(i, wscale=7, tsval=i), i)
-        desk.listener.replies.clear()
-    each = (tracemalloc.get_traced_memory()[0] - before) / 10_000
-    tracemalloc.stop()
-    assert desk.listener.half_open == 10_000
-    assert each <= 194, each
 
 
 def test_a_segment_that_comes_from_nowhere_is_dropped() -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from synfin.device.memory import MemoryDevice
+from synfin.device.memory import MemoryDevice, Sent
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.entry import Entry
 from synfin.engine.listener import Listener
-from synfin.engine.segment import ACK, FIN, NOT_TCP, PSH, RST, SYN, URG, Outgoing
+from synfin.engine.segment import ACK, FIN, NOT_TCP, PSH, RST, SYN, SYN_ACK_COOKIE, URG, Outgoing
 from synfin.engine.seq import MASK
 from synfin.engine.state import State
 from synfin.engine.timewait import TimeWait
@@ -294,12 +294,13 @@ def check(target: Target) -> None:
         else:
             assert entry.scheduled <= entry.next_deadline(), "nobody would come in time"
     assert stack._waits.count == waiting
-    assert target.listener.half_open == sum(1 for _ in target.listener.requests())
+    assert target.listener.half_open == sum(1 for _ in target.listener.half_open_entries(target.now))
     assert stack.next_deadline() >= target.now, "nothing is left to send"
 
 
-def answers(target: Target, taken: bytes) -> None:
-    """What the stack sends is whole, has right checksums and never answers a reset by a reset."""
+def answers(target: Target, taken: bytes) -> list[Sent]:
+    """What the stack sends is whole, has right checksums and never answers a reset by a reset. Returns what has cookies."""
+    cookies = [sent for sent in target.device.outbox if sent.out.reason == SYN_ACK_COOKIE]
     for sent in target.device.outbox:
         if sent.out.reason == NOT_TCP:  # ICMP refuses what no longer is TCP
             assert parse_ip(sent.packet).end == len(sent.packet)
@@ -310,6 +311,7 @@ def answers(target: Target, taken: bytes) -> None:
             assert not parse_packet(taken, verify=True)[1].flags & RST
             assert key[-2:] != b"\0\0"
     target.device.outbox.clear()
+    return cookies
 
 
 def use(rng: random.Random, target: Target) -> None:
@@ -346,6 +348,56 @@ def test_whatever_comes_the_stack_keeps_its_invariants(seed: int) -> None:
         if not rng.randrange(10):
             use(rng, target)
             check(target)
+
+
+def cookie_back(rng: random.Random, sent: Sent) -> bytes:
+    """The segment that brings a cookie back, sometimes nearly."""
+    out = sent.out
+    flags = rng.choice((ACK, ACK, ACK | PSH, ACK | FIN, ACK | FIN | URG, ACK | SYN, ACK | RST))
+    seq = out.ack if rng.randrange(6) else near(rng, out.ack)
+    ack = out.seq + 1 if rng.randrange(6) else near(rng, out.seq)
+    made = Outgoing(seq, ack & MASK, flags, rng.choice((0, 500, 65_535)), 0, rng.randbytes(rng.choice((0, 0, 1, 1460))))
+    if out.has_timestamps != (not rng.randrange(10)):
+        made.has_timestamps, made.tsval, made.tsecr = True, out.tsecr, out.tsval
+        if not rng.randrange(6):
+            made.tsecr ^= rng.getrandbits(6)
+    made.urgent = rng.choice((0, 1, 5000)) if flags & URG else 0
+    size = (len(sent.key) - 4) // 2
+    key = sent.key[size : 2 * size] + sent.key[:size] + sent.key[-2:] + sent.key[-4:-2]
+    return build_packet(key, made, identification=0)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+@pytest.mark.parametrize("mode", ["always", "pressure"])
+def test_whatever_comes_a_listener_with_cookies_keeps_its_invariants(mode: str, seed: int) -> None:
+    rng = random.Random(seed)
+    born = 0
+    for _ in range(INPUTS // 500):
+        target = Target()
+        target.listener.config = target.listener.config.replace(syn_cookies=mode)
+        target.listener.backlog = 4
+        stream = inputs(rng, target)
+        out: list[Sent] = []
+        for _ in range(100):
+            if rng.randrange(4):
+                data = cookie_back(rng, out.pop()) if out and rng.randrange(2) else next(stream)
+            else:  # somebody new
+                key = make_key(B4, PORT, rng.choice((A4, b"\x0b" + rng.randbytes(3))), rng.randrange(1, 65_536))
+                syn = Outgoing(rng.getrandbits(32), 0, SYN, 1000, 0)
+                syn.mss, syn.wscale, syn.has_timestamps = rng.choice((-1, 1, 1460)), rng.choice((-1, 7)), bool(rng.randrange(2))
+                data = build_packet(key, syn, identification=0)
+            target.stack.receive_packet(data, target.now)
+            target.stack.transmit(target.now)
+            out += answers(target, data)
+            check(target)
+            for entry in target.stack.sockets():
+                if isinstance(entry, Connection):
+                    entry.check_invariants()
+            if not rng.randrange(10):
+                use(rng, target)
+                check(target)
+        born += target.listener.counts.cookies_accepted
+    assert born > 0, "cookies were sent, and came back"
 
 
 def test_a_packet_cut_at_every_length_is_dropped() -> None:

@@ -17,18 +17,55 @@ def error(number: int) -> OSError:
 
 
 @pytest.mark.parametrize(
-    ("name", "off", "on"), [("user.max_user_namespaces", "0", "10000"), ("kernel.unprivileged_userns_clone", "0", "1")]
+    ("name", "what", "off", "on"),
+    [
+        ("user.max_user_namespaces", "user", "0", "10000"),
+        ("kernel.unprivileged_userns_clone", "user", "0", "1"),
+        ("user.max_net_namespaces", "network", "0", "10000"),
+    ],
 )
 def test_the_switch_that_turns_user_namespaces_off_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, off: str, on: str
+    monkeypatch: pytest.MonkeyPatch, name: str, what: str, off: str, on: str
 ) -> None:
     monkeypatch.setattr(refusals, "setting", lambda asked: off if asked == name else "")
     refused = refusals.user_namespaces_off(error(errno.ENOSPC))
     assert (refused.kind, str(refused)) == (
         refusals.USER_NAMESPACES_OFF,
-        f"user namespaces are off here ({name} = {off}), so an ordinary user cannot make a network of their own;"
+        f"{what} namespaces are off here ({name} = {off}), so an ordinary user cannot make a network of their own;"
         f" allow it with: sudo sysctl -w {name}={on}, {OTHERWISE}",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "cause", "remedy"),
+    [
+        ("0", "user.max_net_namespaces = 0", "sysctl -w user.max_net_namespaces=10000"),
+        ("", "No space left on device", "a kernel, or a container's policy, that has them"),
+    ],
+)
+def test_root_is_told_why_there_is_no_network_namespace(
+    monkeypatch: pytest.MonkeyPatch, value: str, cause: str, remedy: str
+) -> None:
+    monkeypatch.setattr(refusals, "setting", lambda asked: value)
+    refused = refusals.no_network_namespace(error(errno.ENOSPC))
+    assert (refused.kind, str(refused)) == (
+        refusals.NETWORK_NAMESPACES_OFF,
+        f"no network namespace can be made here ({cause}); allow it with: {remedy} (synfin demo needs no right at all)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENODEV, refusals.NOT_A_TUN, "there is no interface 'x0' here; make it with: sudo ip tuntap add dev x0 mode tun"),
+        (errno.EBUSY, refusals.NOT_A_TUN, "the interface 'x0' is in use by another program"),
+        (errno.EPERM, refusals.NO_CAPABILITY, "the interface 'x0' is not this user's: Operation not permitted; make it theirs"),
+        (errno.EINVAL, refusals.NOT_A_TUN, "the interface 'x0' is no TUN that packets can be read from: Invalid argument"),
+    ],
+)
+def test_each_reason_why_an_existing_tun_cannot_be_had_is_told_apart(number: int, kind: str, words: str) -> None:
+    refused = refusals.existing_tun_refused(error(number), "x0")
+    assert refused.kind == kind and str(refused).startswith(words)
 
 
 def test_apparmor_s_switch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

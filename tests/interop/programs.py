@@ -27,10 +27,13 @@ class Programs:
             "SYNFIN_DEBUG": "1",
         }  # fmt: skip
 
-    def start(self, *words: str, stdin: int | IO[str] | None = subprocess.DEVNULL) -> "subprocess.Popen[str]":
-        """Start `synfin words...`; its standard output and error are pipes."""
+    def start(
+        self, *words: str, stdin: int | IO[str] | None = subprocess.DEVNULL, stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+    ) -> "subprocess.Popen[str]":  # fmt: skip
+        """Start `synfin words...`; its standard output and error are pipes where not told otherwise."""
         process = subprocess.Popen(
-            [*self.command, *words], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*self.command, *words], stdin=stdin, stdout=stdout, stderr=stderr, text=True,
             env=self.environment,
         )  # fmt: skip
         self.started.append(process)

@@ -9,9 +9,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from synfin.control.client import running
 from tests.interop.programs import PATIENCE, Programs, ended, programs
 
 pytestmark = [pytest.mark.needs("netns", "curl", "ss", "ping"), pytest.mark.xdist_group("netns")]
@@ -36,15 +38,15 @@ def www(tmp_path: Path) -> Path:
     return folder
 
 
+def statuses(synfin: Programs) -> list[dict[str, Any]]:
+    """What those that run say of themselves."""
+    return [answer for _, answer in running({"XDG_RUNTIME_DIR": str(synfin.folder.parent)})]
+
+
 def holder(synfin: Programs) -> int:
     """The process that holds the namespace, as the control socket tells it."""
-    import socket  # noqa: PLC0415
-
-    (place,) = synfin.folder.iterdir()
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(place))
-        line.sendall(b'{"ask": "status"}\n')
-        return int(json.loads(line.recv(65_536))["holder"])
+    (status,) = statuses(synfin)
+    return int(status["holder"])
 
 
 def curl(synfin: Programs, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -149,6 +151,23 @@ def test_connect_talks_with_a_server_of_the_kernel_and_closes_by_halves(synfin: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "cba" * 100_000, "")
 
 
+def test_connect_to_a_name_in_a_network_of_its_own_waits_for_somebody_to_listen(synfin: Programs) -> None:
+    client = synfin.start("connect", "kernel", "9000", stdin=subprocess.PIPE)
+    assert client.stderr is not None
+    assert client.stderr.readline() == "In another terminal: synfin exec -- python3 -m http.server 9000\n"
+    assert client.stderr.readline() == "Nothing listens at kernel port 9000 yet; waiting for it.\n"
+    script = "import socket; c = socket.create_server(('10.77.0.1', 9000)).accept()[0]; c.sendall(c.recv(9)[::-1])"
+    synfin.start("exec", "--", "/usr/bin/env", "python3", "-c", script)
+    out, err = client.communicate("abc", timeout=PATIENCE)
+    assert (client.returncode, out, err) == (0, "cba", "")
+
+
+def test_connect_to_a_name_that_there_is_not_says_so(synfin: Programs) -> None:
+    done = synfin.run("connect", "nowhere", "9000", given="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "synfin: nowhere port 9000: Name or service not known\n"
+
+
 def test_discard_takes_everything_and_chargen_gives_without_end(synfin: Programs) -> None:
     synfin.serve("up")
     synfin.serve("serve", "discard", "--port", "9")
@@ -170,6 +189,14 @@ def test_ping_counts_what_the_kernel_answers(synfin: Programs) -> None:
     assert lines[4] == "1 packets transmitted, 1 received, 0% packet loss"
     assert synfin.run("ping", "--count", "1", "fd77::1").returncode == 0
     assert synfin.run("ping", "--count", "1", "10.77.0.99").returncode == 1
+
+
+def test_ping_that_is_interrupted_says_how_many_were_answered(synfin: Programs) -> None:
+    pinging = synfin.serve("ping", "--count", "100")
+    pinging.send_signal(signal.SIGINT)
+    out, err = pinging.communicate(timeout=PATIENCE)
+    assert (pinging.returncode, err) == (130, "")
+    assert out.splitlines()[1:3] == ["--- 10.77.0.1 ping statistics ---", "1 packets transmitted, 1 received, 0% packet loss"]
 
 
 def test_ss_shows_what_the_kernel_shows_from_the_other_side(synfin: Programs) -> None:
@@ -202,6 +229,17 @@ def test_a_second_name_is_a_second_network(synfin: Programs, www: Path) -> None:
     got = synfin.run("exec", "--name", "other", "--", "curl", "-s", "http://10.77.0.2:8000/hello.txt")
     assert got.stdout == "hello\n"
     assert synfin.run("exec", "--pid", str(other.pid), "--", "true").returncode == 0
+
+
+@pytest.mark.parametrize("again", range(4))
+def test_of_two_that_are_started_at_once_the_second_joins_the_first(synfin: Programs, again: int) -> None:
+    both = [synfin.start("serve", "echo", "--port", port) for port in ("7", "8")]
+    for each in both:
+        assert each.stdout is not None and each.stdout.readline() and each.stdout.readline()
+    assert len({answer["holder"] for answer in statuses(synfin)}) == 1
+    both[again % 2].terminate()
+    both[again % 2].wait(PATIENCE)
+    assert synfin.run("exec", "--", "true").returncode == 0  # the namespace lives on with whoever is left
 
 
 @pytest.mark.needs("tshark")

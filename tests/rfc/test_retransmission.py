@@ -392,12 +392,12 @@ def test_an_answer_moves_the_user_timeout_to_what_is_still_unanswered() -> None:
     one.now += 50 * MS
     one.connection.write(b"b", one.now)
     one.sends()
-    sent = one.now
     one.now += 10 * MS
     say(one, ACK, ack=ISS + 2)
-    until(one, sent + 300 * SECOND - 1)
+    answered = one.now
+    until(one, answered + 300 * SECOND - 1)
     assert one.connection.state is State.ESTABLISHED
-    until(one, sent + 300 * SECOND)
+    until(one, answered + 300 * SECOND)
     assert str(one.connection.state) == "CLOSED"
 
 

@@ -282,7 +282,7 @@ def test_out_of_order_pieces_are_bounded_in_number(order: range) -> None:
         assert say(one, ACK, IRS + 11 + 10 * number, payload=b"x") == ["ACK seq=101 ack=301"]
     assert watch(one).drops == [DropReason.REASSEMBLY_FULL] * 2
     reassembly = one.connection.receiver.reassembly
-    assert reassembly is not None and len(reassembly.ranges) == 4
+    assert reassembly is not None and len(reassembly.runs) == 4
 
 
 def test_the_acks_number_is_that_of_the_moment_it_leaves() -> None:

@@ -14,7 +14,7 @@ from synfin.sim.world import World
 LARGEST = 20_000  # bytes a direction
 
 # Nobody gives up: R2 of SYN and data unlimited, and a listener that keeps its half-open entry.
-PATIENT = TcpConfig(user_timeout=NEVER, syn_timeout=NEVER, syn_ack_retries=1000)
+PATIENT = TcpConfig(user_timeout=NEVER, syn_timeout=NEVER, syn_ack_retries=255)
 
 
 @dataclass

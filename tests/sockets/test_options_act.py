@@ -234,6 +234,74 @@ def test_a_receive_buffer_is_the_window_on_the_wire(wire: Wire) -> None:
     assert len(client.recv(1 << 20)) == 4000
 
 
+def test_buffers_set_on_a_listener_after_listen_are_those_of_later_connections(wire: Wire) -> None:
+    wire.listener.setsockopt(SOL, socket.SO_RCVBUF, 4000)
+    wire.listener.setsockopt(SOL, socket.SO_SNDBUF, 5000)
+    client, accepted = wire.pair()
+    assert wire.sent("server")[0].segment.window == 4000, "the SYN,ACK"
+    assert [accepted.getsockopt(SOL, option) for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)] == [8000, 10_000]
+    assert accepted.send(bytes(50_000)) == 5000
+    client.send(bytes(50_000))
+    wire.world.run_for(1.0)
+    assert len(accepted.recv(1 << 20)) == 4000
+
+
+def test_a_listeners_buffer_may_change_between_syn_and_ack(wire: Wire) -> None:
+    """Window and scale stay as the SYN,ACK has told them; the connection accepted has the new buffer all the same."""
+    client = wire.fresh()
+    assert client.connect_ex(("server", 80)) == errno.EINPROGRESS
+    wire.world.run_for(0.015)
+    wire.listener.setsockopt(SOL, socket.SO_RCVBUF, 4_000_000)
+    wire.world.run_for(1.0)
+    accepted, _ = wire.listener.accept()
+    assert accepted.endpoint.connection is not None
+    receiver = accepted.endpoint.connection.receiver
+    assert (receiver.capacity, receiver.shift) == (4_000_000, 3)
+    client.setsockopt(SOL, socket.SO_SNDBUF, 4_000_000)
+    client.send(bytes(1_000_000))
+    wire.world.run_for(3.0)
+    assert accepted.endpoint.connection.readable() == 1_000_000
+    assert max(event.segment.window for event in wire.sent("server")) == 65_535, "what the field can say, times 8"
+
+
+def test_maxseg_on_a_connected_socket_bounds_what_it_sends_from_then_on(wire: Wire) -> None:
+    client, accepted = wire.pair()
+    client.setsockopt(TCP, socket.TCP_MAXSEG, 700)
+    began = wire.world.now
+    client.send(bytes(2000))
+    accepted.send(bytes(2000))
+    wire.world.run_for(1.0)
+    assert [event.length for event in wire.sent("client", began) if event.length] == [688, 688, 624]
+    assert max(event.length for event in wire.sent("server", began)) == 1448, "the peer was told in the SYN"
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == 688
+    client.setsockopt(TCP, socket.TCP_MAXSEG, 1400)
+    assert client.getsockopt(TCP, socket.TCP_MAXSEG) == 688, "it can become less only"
+
+
+def test_maxseg_on_a_listener_is_that_of_later_connections(wire: Wire) -> None:
+    wire.listener.setsockopt(TCP, socket.TCP_MAXSEG, 700)
+    _, accepted = wire.pair()
+    assert wire.sent("server")[0].segment.mss == 700
+    assert accepted.getsockopt(TCP, socket.TCP_MAXSEG) == 688
+
+
+def test_a_maxseg_of_0_takes_it_back(wire: Wire) -> None:
+    client = wire.fresh()
+    client.setsockopt(TCP, socket.TCP_MAXSEG, 700)
+    client.setsockopt(TCP, socket.TCP_MAXSEG, 0)
+    wire.connect(client)
+    assert wire.sent("client")[0].segment.mss == 1460
+
+
+@pytest.mark.parametrize(("level", "option"), [
+    (socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+])  # fmt: skip
+def test_an_option_that_does_not_act_is_not_there(wire: Wire, level: int, option: int) -> None:
+    for sock in (*wire.pair(), wire.listener, wire.fresh()):
+        assert outcome(sock.setsockopt, level, option, 5) == "ENOPROTOOPT"
+        assert outcome(sock.getsockopt, level, option) == "ENOPROTOOPT"
+
+
 def test_reuseaddr_takes_a_port_whose_connections_are_in_time_wait(wire: Wire) -> None:
     client, accepted = wire.pair()
     accepted.close()
@@ -271,7 +339,46 @@ def test_tcp_info_follows_the_connection(wire: Wire) -> None:
     assert head[26] == 10  # tcpi_snd_cwnd
 
 
+def test_tcp_info_counts_bytes_and_segments_where_linux_has_them(wire: Wire) -> None:
+    """At the offsets of struct tcp_info, linux/tcp.h."""
+    client, accepted = wire.pair()
+    client.send(bytes(20_000))
+    accepted.send(bytes(100))
+    wire.world.run_for(1.0)
+    assert len(accepted.recv(1 << 20)) == 20_000
+    here, there = (sock.getsockopt(TCP, socket.TCP_INFO, 512) for sock in (client, accepted))
+    assert len(here) == 240
+    pieces = -(-20_000 // 1448)
+    acked, received = struct.unpack_from("=2Q", here, 120)
+    assert (acked, received) == (20_001, 100)
+    assert struct.unpack_from("=2Q", there, 120) == (100, 20_000)
+    assert struct.unpack_from("=2I", here, 152) == (1, pieces), "data segments in and out"
+    assert struct.unpack_from("=2I", there, 152) == (pieces, 1)
+    assert struct.unpack_from("=2Q", here, 200) == (20_000, 0), "bytes sent and retransmitted"
+    (sent_here, heard_here), (sent_there, heard_there) = (struct.unpack_from("=2I", info, 136) for info in (here, there))
+    assert sent_here == len(wire.sent("client")) == heard_there
+    assert sent_there == len(wire.sent("server")) - 1 == heard_here - 1, "the SYN,ACK is the listener's"
+    last = max(event.time for event in wire.sent("client") if event.length)
+    since = wire.server.now() - last
+    assert struct.unpack_from("=I", here, 44) == (since // 1_000_000,), "ms since data was sent"
+    assert struct.unpack_from("=I", there, 52) == (since // 1_000_000 - 10,), "ms since data came"
+
+
 # --- SO_LINGER with a time, in blocking mode
+
+
+def test_a_socket_that_does_not_block_lingers_too() -> None:
+    """As on Linux: inet_release looks at SO_LINGER, not at O_NONBLOCK."""
+    with two_hosts() as hosts, ThreadDriver(*hosts):
+        mine, theirs = connected(*hosts)
+        mine.setsockopt(SOL, socket.SO_LINGER, struct.pack("ii", 1, 5))
+        mine.setblocking(False)
+        assert mine.send(bytes(100_000)) == 100_000
+        connection = mine.endpoint.connection
+        assert connection is not None
+        mine.close()
+        assert connection.sender.fin_acked
+        theirs.close()
 
 
 def test_a_linger_of_some_seconds_makes_close_wait_for_the_last_ack() -> None:

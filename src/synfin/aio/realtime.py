@@ -9,10 +9,11 @@ import contextvars
 import gc
 import os
 import random
+import select
 import socket
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 from synfin.aio.selector import Ready, VirtualSelector
@@ -25,6 +26,7 @@ from synfin.sockets import names
 from synfin.sockets.descriptors import FIRST, Descriptors
 from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host, speaking
+from synfin.sockets.standin import stand_in
 from synfin.stack.stack import Stack
 
 T = TypeVar("T")
@@ -77,6 +79,9 @@ class RealHost(Host):
         if self._loop is not None:
             raise UsageError(f"{self.name} is served by a loop already")
         self._loop = loop
+        if isinstance(loop, RealTimeLoop):
+            loop.served.append(self)
+            self.hold = loop.hold
         loop.add_reader(self.device.fileno(), self._arrived)
         self.device.wake = self._arm
         self._arm()
@@ -84,6 +89,9 @@ class RealHost(Host):
     def leave(self) -> None:
         """Undo `serve`; what comes stays in the device."""
         loop, self._loop = self._loop, None
+        self.hold = None
+        if isinstance(loop, RealTimeLoop):
+            loop.served.remove(self)
         if loop is not None and self.device.fileno() >= 0:
             loop.remove_reader(self.device.fileno())
         self._disarm()
@@ -103,14 +111,25 @@ class RealHost(Host):
                 if packet is None:
                     break
                 stack.receive_packet(packet, now, verify=not device.verified, gso_size=device.gso_size)
-                if device.gso_size:
-                    merged += 1
-                    if not merged % SUPER_BATCH:  # so that the sender goes on while we read
-                        stack.transmit(now)
+                if not device.gso_size:
+                    continue
+                merged += 1
+                if not merged % SUPER_BATCH:  # so that the sender goes on while we read
+                    stack.transmit(now)
         except OSError as error:
             self._lost(error)
         stack.transmit(now)
         self._arm()
+
+    def look(self) -> None:
+        """Take what has come and do what is due, also while a callback of the loop keeps it from doing so."""
+        self._arrived()
+        self.stack.handle_timers(time.monotonic_ns())
+        self.stack.transmit(time.monotonic_ns())
+
+    def next_deadline(self) -> int:
+        """When something is due, in ns."""
+        return min(self.stack.next_deadline(), self.device.next_deadline())
 
     def _lost(self, error: OSError) -> None:
         """The interface was taken away. The connections time out, as with a cable that is pulled."""
@@ -131,7 +150,7 @@ class RealHost(Host):
 
     def _arm(self) -> None:
         """See to it that `_tick` comes in time; one that would come early is left to."""
-        deadline = min(self.stack.next_deadline(), self.device.next_deadline())
+        deadline = self.next_deadline()
         if deadline >= self._armed or self._loop is None:
             return
         self._disarm()
@@ -177,7 +196,24 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.descriptors = Descriptors()
+        self.served: list[RealHost] = []
         super().__init__(RealTimeSelector(self.descriptors))
+
+    def hold(self, done: Callable[[], bool], seconds: float) -> None:
+        """See Host.hold: a callback waits, and nothing goes on meanwhile but the stacks."""
+        until = time.monotonic() + seconds
+        poll = select.poll()
+        for host in self.served:
+            if host.device.fileno() >= 0:
+                poll.register(host.device.fileno(), select.POLLIN)
+        while not done():
+            now = time.monotonic()
+            if now >= until:
+                return
+            due = min(host.next_deadline() for host in self.served) / SECOND
+            poll.poll(max(min(due, until) - now, 0) * 1000)
+            for host in self.served:
+                host.look()
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -201,36 +237,21 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
         return int(await super()._sock_sendfile_native(sock, file, offset, count))  # type: ignore[misc]
 
 
-class StandInMeta(type):
-    """Makes `socket.socket(...)` give a socket of the host that speaks, and isinstance hold for it and for the kernel's."""
-
-    def __call__(
-        cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
-    ) -> Any:
-        if cls.__bases__ != (REAL,):  # somebody's subclass of the stand-in
-            return super().__call__(family, type, proto, fileno, **more)
-        ours = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
-        if speaking() is None or not ours:
-            return REAL(family, type, proto, fileno)
-        return Socket(family, type, proto, fileno)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, REAL) if cls.__bases__ == (REAL,) else super().__instancecheck__(instance)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, REAL) if cls.__bases__ == (REAL,) else super().__subclasscheck__(subclass)
+def _socket(family: int, type: int, proto: int, fileno: int | None) -> Any:
+    """What socket.socket(...) is while `run` runs. Other threads, and contexts in which no host speaks, get the kernel's."""
+    ours = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
+    if speaking() is None or not ours:
+        return REAL(family, type, proto, fileno)
+    return Socket(family, type, proto, fileno)
 
 
-class StandIn(REAL, metaclass=StandInMeta):  # type: ignore[misc, valid-type]
-    """What `socket.socket` is while `run` runs. Other threads, and contexts in which no host speaks, get the kernel's."""
-
-    __slots__ = ()
+STAND_IN: Final[Any] = stand_in(_socket)
 
 
 @contextmanager
 def _standing_in() -> Iterator[None]:
     before = socket.socket
-    socket.socket = StandIn  # type: ignore[misc]
+    socket.socket = STAND_IN  # type: ignore[misc]
     try:
         yield
     finally:
@@ -263,24 +284,25 @@ def run(
         context = contextvars.copy_context()
         context.run(loop.descriptors.use)
         context.run(hosts[0].__enter__)
-        served: list[RealHost] = []
         try:
-            for host in hosts:
-                host.serve(loop)
-                served.append(host)
+            served = _serve(loop, hosts)
         except BaseException:
             main.close()
-            for host in served:
-                host.leave()
             raise
-        try:
-            return runner.run(main, context=context)
-        finally:
+        with served:
             try:
-                runner.run(_end(loop, hosts, linger))
+                return runner.run(main, context=context)
             finally:
-                for host in hosts:
-                    host.leave()
+                runner.run(_end(loop, hosts, linger))
+
+
+def _serve(loop: RealTimeLoop, hosts: Sequence[RealHost]) -> ExitStack:
+    """Let `loop` drive all of `hosts`, or none when one raises; closing what is returned undoes it."""
+    with ExitStack() as served:
+        for host in hosts:
+            host.serve(loop)
+            served.callback(host.leave)
+        return served.pop_all()
 
 
 @contextmanager

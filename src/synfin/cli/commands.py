@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from synfin.cli import network, scripts
+from synfin.cli import flood, network, scripts
 from synfin.cli.parameters import lang_option, output_file
 
 LARGEST_DELAY: Final = 3_600_000.0  # ms; an hour, beyond which every connection has given up
@@ -71,6 +71,7 @@ def synfin(context: click.Context) -> None:
     synfin states SYN_RECV     what a state means, and what many of it mean
     synfin serve http .        a service on synfin's TCP, for this machine's own programs
     synfin ss                  the sockets of what runs
+    synfin watch               half-open connections, queues, and whether somebody floods them
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -127,5 +128,5 @@ def states(name: str | None, svg: Path | None, lang: str) -> None:
     command.show(name, svg, lang)
 
 
-for _command in (*network.COMMANDS, *scripts.COMMANDS):
+for _command in (*network.COMMANDS, *flood.COMMANDS, *scripts.COMMANDS):
     synfin.add_command(_command)

@@ -6,32 +6,24 @@ Owns the copying. The end of the input is a FIN, the end of the output is the pe
 import asyncio
 import os
 import select
+import socket
 import stat
 import sys
 import time
 from typing import Final
 
+from synfin.cli.progress import Count, end, show
 from synfin.cli.session import Network, Session, in_words, session
 from synfin.engine.errors import UsageError
 from synfin.words import Text
 
 CHUNK: Final = 262_144  # bytes
 RETRY: Final = 0.2  # seconds
-SHOWN_AFTER: Final = 1.0  # seconds; a shorter transfer shows no progress
 STDIN: Final = 0
 STDOUT: Final = 1
 
 TRY = Text("In another terminal: {command}", "在另一个终端里运行：{command}")
 WAITING = Text("Nothing listens at {host} port {port} yet; waiting for it.", "{host} 端口 {port} 尚无程序监听；正在等待。")
-PROGRESS = Text("{sent} sent, {received} received, {rate}/s", "已发送 {sent}，已接收 {received}，{rate}/秒")
-
-
-class Count:
-    """Bytes each way."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.received = 0
 
 
 def connect(host: str, port: int, network: Network) -> int:
@@ -42,11 +34,11 @@ def connect(host: str, port: int, network: Network) -> int:
 
 async def _connect(host: str, port: int, made: Session) -> int:
     reader, writer = await _open(host, port, made)
-    count = Count()
+    count = Count(time.monotonic())
     upstream = asyncio.create_task(_send_input(writer, count))
-    showing = asyncio.create_task(_show(count, made.network.lang)) if sys.stderr.isatty() else None
+    showing = asyncio.create_task(show([count], made.network.lang, sys.stderr)) if _terminal_is_free() else None
     try:
-        await _write_output(reader, count)
+        await _write_output(reader, count, showing)
         if not sys.stdin.isatty():  # the peer's FIN ends its direction only
             await upstream
         writer.close()
@@ -57,9 +49,9 @@ async def _connect(host: str, port: int, made: Session) -> int:
             raise
         raise UsageError(f"{host} port {port}: {in_words(error)}") from None
     finally:
-        for task in (upstream, showing):
-            if task is not None:
-                task.cancel()
+        upstream.cancel()
+        if showing is not None:
+            await end(showing)
     return 0
 
 
@@ -68,7 +60,7 @@ async def _open(host: str, port: int, made: Session) -> tuple[asyncio.StreamRead
     lang, told = made.network.lang, False
     while True:
         try:
-            return await asyncio.open_connection(host, port, limit=CHUNK)
+            return await _open_any(host, port)
         except ConnectionRefusedError as error:
             if not made.alone:
                 raise UsageError(f"{host} port {port}: {in_words(error)}") from None
@@ -79,6 +71,19 @@ async def _open(host: str, port: int, made: Session) -> tuple[asyncio.StreamRead
             print(TRY.say(lang, command=f"{made.exec}python3 -m http.server {port}"), file=sys.stderr)
             print(WAITING.say(lang, host=host, port=port), file=sys.stderr, flush=True)
         await asyncio.sleep(RETRY)
+
+
+async def _open_any(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the first address of `host` that takes one. Raises what the first said: asyncio would say all at once."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    first: OSError | None = None
+    for _, _, _, _, address in found:
+        try:
+            return await asyncio.open_connection(str(address[0]), port, limit=CHUNK)
+        except OSError as error:
+            first = first or error
+    assert first is not None  # an unknown name has raised
+    raise first
 
 
 async def _send_input(writer: asyncio.StreamWriter, count: Count) -> None:
@@ -110,45 +115,33 @@ async def _read(ready_made: bool) -> bytes:
     return os.read(STDIN, CHUNK)
 
 
-async def _write_output(reader: asyncio.StreamReader, count: Count) -> None:
-    """Never blocks for long: what waits for a pipe waits here, and the connection's timers go on."""
+async def _write_output(reader: asyncio.StreamReader, count: Count, showing: "asyncio.Task[None] | None") -> None:
+    """Never blocks for long: what waits for a pipe waits here, and the connection's timers go on. Where the output goes to the
+    terminal it takes the place of the progress there."""
     waits = not stat.S_ISREG(os.fstat(STDOUT).st_mode)
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
     while data := await reader.read(CHUNK):
+        if showing is not None and sys.stdout.isatty():
+            await end(showing)
         count.received += len(data)
         view = memoryview(data)
         while view:
-            if waits and not select.select([], [STDOUT], [], 0)[1]:
-                ready.clear()
-                loop.add_writer(STDOUT, ready.set)
-                try:
-                    await ready.wait()
-                finally:
-                    loop.remove_writer(STDOUT)
+            if waits:
+                await _until_writable()
             view = view[os.write(STDOUT, view[: select.PIPE_BUF] if waits else view) :]
 
 
-async def _show(count: Count, lang: str) -> None:
-    """A line on the terminal that is written over, until cancelled."""
-    start = time.monotonic()
-    await asyncio.sleep(SHOWN_AFTER)
+async def _until_writable() -> None:
+    """Until standard output takes select.PIPE_BUF bytes at once."""
+    if select.select([], [STDOUT], [], 0)[1]:
+        return
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(STDOUT, ready.set)
     try:
-        while True:
-            elapsed = time.monotonic() - start
-            rate = (count.sent + count.received) / elapsed
-            line = PROGRESS.say(lang, sent=size(count.sent), received=size(count.received), rate=size(int(rate)))
-            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-            await asyncio.sleep(0.5)
+        await ready.wait()
     finally:
-        print(file=sys.stderr)
+        loop.remove_writer(STDOUT)
 
 
-def size(number: int) -> str:
-    """Bytes as a person reads them: `512 B`, `1.5 MB`."""
-    if number < 1000:
-        return f"{number} B"
-    value, units = number / 1000, ["kB", "MB", "GB", "TB"]
-    while value >= 999.95 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.1f} {units[0]}"
+def _terminal_is_free() -> bool:
+    """Whether standard error is a terminal on which nobody talks with the peer: progress would go in between."""
+    return sys.stderr.isatty() and not (sys.stdin.isatty() and sys.stdout.isatty())

@@ -1,4 +1,5 @@
-"""`synfin demo`: plays a scenario in virtual time and shows it as a ladder, as JSON lines, or one segment's header.
+"""`synfin demo`: plays a scenario in virtual time and shows it as a ladder, as JSON lines, or one segment's header; a study as
+its words, ladders and plots.
 
 Owns the order of things: find the scenario, play it in a world that the options shape, write the files, then print. Knows
 nothing of what happens in a scenario; what is said about it comes from trace.
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synfin.cli.output import WIDTH, colour, json_lines, write_file
+from synfin.cli.output import ARROWS, WIDTH, colour, in_reach, json_lines, write_file
 from synfin.engine.errors import UsageError
-from synfin.scenarios import DEFAULT, SCENARIOS
+from synfin.scenarios import DEFAULT, SCENARIOS, STUDIES
 from synfin.scenarios.knowledge import knowledge
 from synfin.scenarios.stage import Scenario
+from synfin.scenarios.study import Study, as_json, as_svg, as_text
 from synfin.trace.cells import wrap
 from synfin.trace.events import SegmentSent
 from synfin.trace.header import header_text
@@ -27,6 +29,7 @@ from synfin.words import Text
 
 KNOWLEDGE = Text("What each side knows:", "双方各知道什么：")
 LADDER_AT = Text("The ladder as a picture: {path}", "梯形图（SVG）：{path}")
+PICTURE_AT = Text("Ladders and plots as a picture: {path}", "梯形图与曲线（SVG）：{path}")
 PACKETS_AT = Text("The packets, for Wireshark: {path}", "报文（可用 Wireshark 打开）：{path}")
 
 
@@ -46,25 +49,27 @@ class Options:
     lang: str
 
 
-def find(name: str) -> Scenario:
-    """The scenario called `name`; raises UsageError, which names the nearest, when there is none."""
+def find(name: str) -> Scenario | Study:
+    """The scenario or study called `name`; raises UsageError, which names the nearest, when there is none."""
     folded = name.lower().replace("_", "-")
-    if folded in SCENARIOS:
-        return SCENARIOS[folded]
+    known: dict[str, Scenario | Study] = {**SCENARIOS, **STUDIES}
+    if folded in known:
+        return known[folded]
     if not folded.strip():
         raise UsageError("a scenario's name is empty (synfin demo --list shows all)")
-    near = difflib.get_close_matches(folded, SCENARIOS, n=1, cutoff=0)
+    near = difflib.get_close_matches(folded, known, n=1, cutoff=0)
     raise UsageError(f"no scenario {name!r}; nearest: {near[0]} (synfin demo --list shows all)")
 
 
 def list_scenarios(lang: str, as_json: bool) -> None:
-    """All scenarios, one a line, name first."""
+    """All scenarios and studies, one a line, name first."""
+    known: list[Scenario | Study] = [*SCENARIOS.values(), *STUDIES.values()]
     if as_json:
-        lines = json_lines({"name": each.name, "title": each.title.say(lang)} for each in SCENARIOS.values())
+        lines = json_lines({"name": each.name, "title": each.title.say(lang)} for each in known)
         print("\n".join(lines))
         return
-    longest = max(len(name) for name in SCENARIOS)
-    for each in SCENARIOS.values():
+    longest = max(len(each.name) for each in known)
+    for each in known:
         print(f"{each.name:<{longest}}  {each.title.say(lang)}")
 
 
@@ -73,12 +78,43 @@ def play(name: str | None, options: Options) -> None:
     if options.as_json and options.segment is not None:
         raise UsageError("--json shows all events, --segment one segment: choose one of them")
     scenario = find(DEFAULT if name is None else name)
+    if isinstance(scenario, Study):
+        _play_study(scenario, options)
+        return
     trace = record(scenario, options)
     shown = _shown(scenario, trace, options)
     notices = _write_files(scenario, trace, options)
     sys.stdout.write(shown)
     if notices:
         # A program reads the JSON lines: what is for a person goes beside them.
+        print("\n".join(("", *notices)), file=sys.stderr if options.as_json else sys.stdout)
+
+
+def _play_study(study: Study, options: Options) -> None:
+    """Play a study and show it. Raises UsageError for an option that only a single run can follow."""
+    single = {
+        "--loss": options.loss, "--delay": options.delay, "--isn": options.isn, "--segment": options.segment,
+        "--absolute": options.absolute or None,
+    }  # fmt: skip
+    for option, value in single.items():
+        if value is not None:
+            raise UsageError(f"{study.name} compares several runs of its own making: it takes no {option}")
+    shown = study.make(options.seed)
+    lang, title = options.lang, _title(study, options)
+    if options.as_json:
+        text = "".join(f"{line}\n" for line in json_lines(as_json(shown, lang)))
+    else:
+        ascii_only = in_reach(ARROWS, sys.stdout.encoding) != ARROWS
+        text = f"{title}\n\n{as_text(shown, lang, color=colour(), ascii_only=ascii_only)}"
+    notices = []
+    if options.svg is not None:
+        write_file(options.svg, as_svg(shown, title, lang).encode())
+        notices.append(PICTURE_AT.say(lang, path=options.svg))
+    if options.pcap is not None:
+        write_file(options.pcap, b"".join(pcapng_blocks(shown.packets)))
+        notices.append(PACKETS_AT.say(lang, path=options.pcap))
+    sys.stdout.write(text)
+    if notices:
         print("\n".join(("", *notices)), file=sys.stderr if options.as_json else sys.stdout)
 
 
@@ -115,7 +151,7 @@ def _knowledge(trace: Trace, lang: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _title(scenario: Scenario, options: Options) -> str:
+def _title(scenario: Scenario | Study, options: Options) -> str:
     return f"{scenario.name}: {scenario.title.say(options.lang)}"
 
 

@@ -119,14 +119,24 @@ def hold(state: str, seconds: float, network: Any) -> None:
 
 
 @click.command()
+@click.argument("words", nargs=-1, metavar="[state STATE]")
 @name_option
 @pid_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a socket and line instead.")
-def ss(name: str | None, pid: int | None, as_json: bool) -> None:
-    """Show the sockets of what runs: state, queues, timers, rtt, cwnd, as ss -ti shows the kernel's."""
+@lang_option
+def ss(words: tuple[str, ...], name: str | None, pid: int | None, as_json: bool, lang: str) -> None:
+    """Show the sockets of what runs: state, queues, timers, rtt, cwnd, as ss -ti shows the kernel's.
+
+    With a STATE, in any spelling, only those in it; half-open ones with their age, the kernel's too.
+
+    \b
+    synfin ss
+    synfin ss state established
+    synfin ss state syn-recv
+    """
     from synfin.cli import ss as module  # noqa: PLC0415
 
-    module.show(name, pid, as_json)
+    module.show(name, pid, as_json, words, lang)
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -69,20 +69,34 @@ async def _ping(target: str, count: int, made: Session) -> int:
         raise UsageError(f"ping: no address for {target!r}")
     pinger = Pinger(made, destination)
     print(f"PING {target} ({text(destination)}) {len(DATA)} bytes of data.", flush=True)
-    times = []
-    for sequence in range(1, count + 1):
-        answer = await pinger.once(sequence)
-        if answer is not None:
-            echo, took = answer
-            times.append(took)
-            size = len(echo.data) + 8
-            print(f"{size} bytes from {text(echo.source)}: icmp_seq={sequence} ttl={echo.ttl} time={took:.3f} ms", flush=True)
-            if sequence < count:
-                await asyncio.sleep(PATIENCE - took / 1000)
-    lost = 100 * (count - len(times)) // count
+    times: list[float] = []
+    sent = 0
+    try:
+        for sequence in range(1, count + 1):
+            sent = sequence
+            await _ping_once(pinger, sequence, count, times)
+    finally:  # on Ctrl-C as well
+        _summarize(target, sent, times)
+    return 0 if times else NO_ANSWER
+
+
+async def _ping_once(pinger: Pinger, sequence: int, count: int, times: list[float]) -> None:
+    """One ping and its line; waits for the next one's turn where there is one. Adds to `times`, in ms."""
+    answer = await pinger.once(sequence)
+    if answer is None:
+        return
+    echo, took = answer
+    times.append(took)
+    size = len(echo.data) + 8
+    print(f"{size} bytes from {text(echo.source)}: icmp_seq={sequence} ttl={echo.ttl} time={took:.3f} ms", flush=True)
+    if sequence < count:
+        await asyncio.sleep(PATIENCE - took / 1000)
+
+
+def _summarize(target: str, sent: int, times: list[float]) -> None:
+    lost = 100 * (sent - len(times)) // sent
     print(f"\n--- {target} ping statistics ---")
-    print(f"{count} packets transmitted, {len(times)} received, {lost}% packet loss")
+    print(f"{sent} packets transmitted, {len(times)} received, {lost}% packet loss")
     if times:
         print(f"rtt min/avg/max = {min(times):.3f}/{sum(times) / len(times):.3f}/{max(times):.3f} ms")
     sys.stdout.flush()
-    return 0 if times else NO_ANSWER

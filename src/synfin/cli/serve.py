@@ -5,11 +5,13 @@ Owns the four services (RFC 862, 863, 864; HTTP is files.py's) and the words aro
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from synfin.cli.files import FileServer
+from synfin.cli.progress import Count, end, show
 from synfin.cli.session import Network, Session, in_words, session
 from synfin.engine.errors import UsageError
 from synfin.words import Text
@@ -42,15 +44,53 @@ def serve(service: str, directory: Path | None, port: int, network: Network) -> 
 
 
 async def _serve(service: str, handle: Handle, port: int, made: Session) -> int:
-    addresses = list(made.plan.ours)
+    addresses, counts = list(made.plan.ours), list[Count]()
     try:
-        server = await asyncio.start_server(_guarded(handle), addresses, port, limit=CHUNK)
+        server = await _start(_guarded(handle, counts), addresses, port)
     except OSError as error:
         raise UsageError(f"cannot serve at port {port}: {in_words(error)}") from None
     _announce(service, port, made)
-    async with server:
-        await server.serve_forever()
+    showing = asyncio.create_task(show(counts, made.network.lang, sys.stderr)) if sys.stderr.isatty() else None
+    try:
+        async with server:
+            await server.serve_forever()
+    finally:
+        if showing is not None:
+            await end(showing)
     return 0
+
+
+class CountedReader(asyncio.StreamReader):
+    """A StreamReader that counts what comes."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=CHUNK, loop=asyncio.get_running_loop())
+        self.count = Count(time.monotonic())
+
+    def feed_data(self, data: Any) -> None:
+        """See StreamReader."""
+        self.count.received += len(data)
+        super().feed_data(data)
+
+
+class CountedWriter(asyncio.StreamWriter):
+    """A StreamWriter beside `writer`, on the same transport, that counts what goes."""
+
+    def __init__(self, writer: asyncio.StreamWriter, reader: CountedReader) -> None:
+        super().__init__(writer.transport, writer.transport.get_protocol(), reader, asyncio.get_running_loop())
+        self._count = reader.count
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See StreamWriter."""
+        self._count.sent += len(data)
+        super().write(data)
+
+
+async def _start(handle: Handle, addresses: list[str], port: int) -> asyncio.Server:
+    """As asyncio.start_server, with readers that count."""
+    return await asyncio.get_running_loop().create_server(
+        lambda: asyncio.StreamReaderProtocol(CountedReader(), handle), addresses, port
+    )
 
 
 def _announce(service: str, port: int, made: Session) -> None:
@@ -65,15 +105,19 @@ def _announce(service: str, port: int, made: Session) -> None:
     sys.stdout.flush()
 
 
-def _guarded(handle: Handle) -> Handle:
-    """A peer that resets, or is silent for too long, ends its own connection and nothing else."""
+def _guarded(handle: Handle, counts: list[Count]) -> Handle:
+    """A peer that resets, or is silent for too long, ends its own connection and nothing else. `counts` has what goes on."""
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reader, CountedReader)
+        counted = CountedWriter(writer, reader)
+        counts.append(reader.count)
         try:
-            await handle(reader, writer)
+            await handle(reader, counted)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
         finally:
+            counts.remove(reader.count)
             writer.close()
 
     return guarded

@@ -20,9 +20,12 @@ from synfin.aio.realtime import RealHost, run
 from synfin.cli.output import colour
 from synfin.cli.watching import THEM, US, Watch, WatchedTun
 from synfin.control.client import Gone, ask, running
+from synfin.control.places import Turn, folder, make_folder
 from synfin.control.server import Handler, Offer, Reply, Request
+from synfin.engine.errors import UsageError
 from synfin.host.addresses import plan
 from synfin.host.namespace import Namespace
+from synfin.host.refusals import existing_tun_refused
 from synfin.sockets import names
 
 DEFAULT_NAME: Final = "synfin"
@@ -52,19 +55,23 @@ def invoked() -> str:
 
 def in_words(error: OSError) -> str:
     """What the errno says; asyncio's own texts repeat the address."""
+    if isinstance(error, socket.gaierror):  # whose numbers are no errno
+        return error.strerror or str(error)
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 class Session:
     """A host on a TUN, ready to run; `plan` has the addresses of both ends, `namespace` is None on an existing TUN.
 
-    `alone` when nobody else has been in the namespace yet.
+    `alone` when nobody else has been in the namespace yet. `turn` is released as soon as others can find this one.
     """
 
     def __init__(
-        self, network: Network, command: str, device: WatchedTun, number: int, namespace: Namespace | None, alone: bool
-    ) -> None:
+        self, network: Network, command: str, device: WatchedTun, number: int, namespace: Namespace | None, alone: bool,
+        turn: Turn,
+    ) -> None:  # fmt: skip
         self.network = network
+        self._turn = turn
         self.number = number
         self.plan = addresses = plan(number)
         self.alone = alone
@@ -108,6 +115,7 @@ class Session:
             loop.add_signal_handler(number, task.cancel)
         try:
             async with Offer(self.host, self.network.name, self._about, handlers):
+                self._turn.release()
                 return await program()
         finally:
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -123,9 +131,9 @@ class Session:
         """Write what was watched."""
         if self.watch is None:
             return
-        self.watch.close()
+        whole = self.watch.close()
         sys.stdout.write(self.watch.ladder(self.network.lang, colour()))
-        if self.network.pcap is not None:
+        if whole:
             print(f"synfin: {self.network.pcap}", file=sys.stderr)
 
 
@@ -133,20 +141,39 @@ class Session:
 def session(network: Network, command: str) -> Iterator[Session]:
     """A Session for `command`, everything closed behind it. Raises Refused, UsageError, OSError."""
     with ExitStack() as stack:
+        turn = stack.enter_context(Turn(make_folder(folder(os.environ)), network.name))
         namespace: Namespace | None = None
         if network.tun is None:
             namespace, device, number, alone = _join(network, stack)
         else:
-            device, number, alone = WatchedTun(network.tun, network.mtu, offload=network.offload), 0, False
+            device, number, alone = _attach(network.tun, network.offload), 0, False
         device.watch, device.withhold, device.ignore = None, 0, 0
         stack.enter_context(device)
         if network.offload and device.without:
             print(f"synfin: without offload: {device.without}", file=sys.stderr)
-        made = Session(network, command, device, number, namespace, alone)
+        made = Session(network, command, device, number, namespace, alone, turn)
         try:
             yield made
         finally:
             made.finish()
+
+
+def _attach(name: str, offload: bool) -> WatchedTun:
+    """The TUN `name`, which is there already, with what it still lacks told. Raises Refused, UsageError."""
+    try:
+        device = WatchedTun.existing(name, offload=offload)
+    except OSError as error:
+        raise existing_tun_refused(error, name) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    addresses = plan(0)
+    for missing, remedy in (
+        (not device.has_address(), f"ip address add {addresses.kernel[0]}/24 dev {name}"),
+        (not device.is_up(), f"ip link set {name} up"),
+    ):
+        if missing:
+            print(f"synfin: {name} is not ready, {addresses.ours[0]} is not to be reached yet: {remedy}", file=sys.stderr)
+    return device
 
 
 def _join(network: Network, stack: ExitStack) -> tuple[Namespace, WatchedTun, int, bool]:

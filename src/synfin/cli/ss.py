@@ -4,22 +4,40 @@ Owns the layout. What it shows comes over the control socket, as control/rows.py
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from synfin.cli.output import json_lines
 from synfin.control.client import Gone, ask, find
 from synfin.engine.errors import UsageError
+from synfin.engine.state import State, parse_state
 
 HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "")
 MILLISECOND: Final = 1_000_000  # ns
 UNLIMITED: Final = 0x7FFF_FFFF  # a slow start threshold that has never been set
+# In ss's order; what is 0 is left out, as there.
+COUNTERS: Final = tuple(
+    (name, f"tcpi_{name}")
+    for name in (
+        "bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out", "segs_in", "data_segs_out", "data_segs_in",
+    )
+)  # fmt: skip
 
 Row = dict[str, Any]
 
 
-def show(name: str | None, pid: int | None, as_json: bool) -> None:
-    """Print the sockets of all that run, or of one. Raises UsageError when none does."""
+def show(name: str | None, pid: int | None, as_json: bool, words: Sequence[str] = (), lang: str = "en") -> None:
+    """Print the sockets of all that run, or of one; `words` may ask for one state: `state syn-recv`.
+
+    Half-open connections are listed with their age and the SYN-ACKs sent, those of the kernel too unless one synfin is asked
+    for. Raises UsageError when none runs, or for words that mean no state.
+    """
+    state = wanted(words)
+    if state is State.SYN_RECEIVED:
+        from synfin.cli.watch import Which, list_half_open  # noqa: PLC0415  needs rich
+
+        list_half_open(Which(name=name, pid=pid), as_json, lang)
+        return
     found = find(os.environ, name=name, pid=pid)
     answered = 0
     for place, status in found:
@@ -28,7 +46,7 @@ def show(name: str | None, pid: int | None, as_json: bool) -> None:
         except Gone:
             continue
         line.close()
-        rows: list[Row] = answer["sockets"]
+        rows: list[Row] = [row for row in answer["sockets"] if state is None or row["state"] == str(state)]
         if as_json:
             for each in json_lines({"name": place.name, "pid": place.pid, **row} for row in rows):
                 print(each)
@@ -40,6 +58,18 @@ def show(name: str | None, pid: int | None, as_json: bool) -> None:
         answered += 1
     if not answered:
         raise UsageError("no synfin is running; start one with: synfin up")
+
+
+def wanted(words: Sequence[str]) -> State | None:
+    """The state in `state NAME`, in any spelling; None where nothing is said."""
+    if not words:
+        return None
+    if words[0] != "state" or len(words) != 2:
+        raise UsageError(f"ss takes nothing or a state: synfin ss state syn-recv, not {' '.join(words)!r}")
+    state = parse_state(words[1])
+    if state is State.CLOSED:
+        raise UsageError("CLOSED is the absence of a connection: no tool has a row for it")
+    return state
 
 
 def table(rows: Iterable[Row]) -> list[str]:
@@ -94,6 +124,9 @@ def _details(info: Row) -> str:
     ]
     if info["tcpi_snd_ssthresh"] < UNLIMITED // max(info["tcpi_snd_mss"], 1):
         parts.append(f"ssthresh:{info['tcpi_snd_ssthresh']}")
+    parts += [f"{name}:{info[field]}" for name, field in COUNTERS if info.get(field)]
+    if info.get("tcpi_total_retrans"):
+        parts.append(f"retrans:{info.get('tcpi_retrans', 0)}/{info['tcpi_total_retrans']}")
     for name, field in (("backoff", "tcpi_backoff"), ("unacked", "tcpi_unacked"), ("notsent", "tcpi_notsent_bytes")):
         if info[field]:
             parts.append(f"{name}:{info[field]}")

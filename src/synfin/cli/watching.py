@@ -5,7 +5,9 @@ packets, and says when there were more. Each packet stands once, at the time it 
 """
 
 import socket
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -130,17 +132,21 @@ class _Recorder(HostRecorder):
         self._watch = watch
 
     def state_changed(self, now: int, key: bytes, old: State, trigger: Trigger, new: State) -> None:
+        """See HostRecorder."""
         super().state_changed(max(now, self._watch.latest), key, old, trigger, new)
 
     def dropped(self, now: int, key: bytes, reason: DropReason, segment: Segment | None) -> None:
+        """See HostRecorder."""
         if key:  # what is not TCP is not in the ladder
             super().dropped(max(now, self._watch.latest), key, reason, segment)
 
     def timer_started(self, now: int, key: bytes, timer: str, deadline: int) -> None:
+        """See HostRecorder."""
         moved = max(now, self._watch.latest)
         super().timer_started(moved, key, timer, deadline + moved - now)
 
     def segment_sent(self, now: int, key: bytes, segment: Outgoing) -> None:
+        """See HostRecorder."""
         self._watch.latest = max(now, self._watch.latest)
 
 
@@ -151,6 +157,7 @@ class Watch:
         self.trace: Trace | None = None
         self._observer: Observer | None = None
         self._file: BinaryIO | None = None
+        self._pcap = pcap
         self._start = time.monotonic_ns()
         self._since_epoch = time.time_ns() - self._start
         self._packets = 0
@@ -206,13 +213,29 @@ class Watch:
         now = time.monotonic_ns()
         self._packets += 1
         if self._file is not None:
-            self._file.write(captured_packet(now + self._since_epoch, packet, outbound=outbound))
+            try:
+                self._file.write(captured_packet(now + self._since_epoch, packet, outbound=outbound))
+            except OSError as error:
+                self._give_up(error)
         return now
 
-    def close(self) -> None:
-        """Finish the file. Repeating it does nothing."""
-        if self._file is not None:
-            self._file.close()
+    def _give_up(self, error: OSError) -> None:
+        """The disk is full, or the like: the capture ends here, the connections go on."""
+        print(f"synfin: {self._pcap} ends before the packets do: {error.strerror}", file=sys.stderr)
+        file, self._file = self._file, None
+        with suppress(OSError):  # what it still holds cannot be written either
+            if file is not None:
+                file.close()
+
+    def close(self) -> bool:
+        """Finish the file; returns whether there is a whole one. Repeating it does nothing."""
+        file = self._file
+        try:
+            if file is not None:
+                file.close()
+        except OSError as error:
+            self._give_up(error)
+        return self._file is not None
 
     def ladder(self, lang: str, color: bool) -> str:
         """What was kept, drawn; "" when nothing was to be drawn or nothing happened."""

@@ -1,4 +1,4 @@
-"""A running stack's side of the control socket: answers `status`, `sockets` and what else its program offers.
+"""A running stack's side of the control socket: answers `status`, `sockets`, `listeners` and what else its program offers.
 
 Owns the socket, and removes it. Runs in the loop that serves the stack. One request, one answer, both a line of JSON; a request
 that cannot be met is answered with {"error": ..}.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 from synfin.control.places import Place, folder, make_folder, place
-from synfin.control.rows import rows
+from synfin.control.rows import listeners, rows
 from synfin.sockets.face import REAL
 from synfin.sockets.host import Host
 
@@ -50,7 +50,9 @@ class Offer:
         self.place: Place = place(where, name, os.getpid())
         self._host = host
         self._about = dict(about)
-        self._handlers: dict[str, Handler] = {"status": self._status, "sockets": self._sockets, **(handlers or {})}
+        self._handlers: dict[str, Handler] = {
+            "status": self._status, "sockets": self._sockets, "listeners": self._listeners, **(handlers or {})
+        }  # fmt: skip
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -129,3 +131,6 @@ class Offer:
 
     def _sockets(self, request: Request) -> Reply:
         return {"sockets": rows(self._host.stack, self._host.now())}, []
+
+    def _listeners(self, request: Request) -> Reply:
+        return listeners(self._host.stack, self._host.now()), []

@@ -33,8 +33,12 @@ TUN_F_TSO4: Final = 0x02
 TUN_F_TSO6: Final = 0x04
 ALL_OFFLOADS: Final = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6
 # <linux/sockios.h>
+SIOCGIFFLAGS: Final = 0x8913
+SIOCGIFADDR: Final = 0x8915
+SIOCGIFMTU: Final = 0x8921
 SIOCSIFMTU: Final = 0x8922
 SIOCSIFTXQLEN: Final = 0x8943
+IFF_UP: Final = 0x0001  # <linux/if.h>
 
 _IFREQ: Final = Struct("16sH22x")
 _IFREQ_NUMBER: Final = Struct("16si20x")
@@ -59,9 +63,24 @@ class TunDevice(DescriptorDevice):
     __slots__ = ("_fd", "refused", "vnet", "without")
 
     def __init__(self, name: str = "synfin%d", mtu: int = 1500, *, offload: bool = True, queue: int = QUEUE) -> None:
-        wanted = name.encode()
-        if len(wanted) > LONGEST_NAME:
-            raise ValueError(f"an interface's name has at most {LONGEST_NAME} bytes: {name!r}")
+        self._attach(name, mtu, offload)
+        self._configure(SIOCSIFTXQLEN, queue)
+        self._configure(SIOCSIFMTU, mtu)
+
+    @classmethod
+    def existing(cls, name: str, *, offload: bool = True) -> Self:
+        """A device on the TUN interface `name` that is there already, made and configured by somebody else, with its own MTU;
+        it outlives the device if it was made persistent.
+
+        Raises OSError as the class does, and when there is no such interface (ENODEV) or it is none of ours to attach to.
+        """
+        mtu = _IFREQ_NUMBER.unpack(_ask(SIOCGIFMTU, name))[1]
+        device = cls.__new__(cls)
+        device._attach(name, mtu, offload)
+        return device
+
+    def _attach(self, name: str, mtu: int, offload: bool) -> None:
+        wanted = _wanted(name)
         fd = os.open(CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         without = "" if offload else "offload is turned off"
         try:
@@ -76,8 +95,6 @@ class TunDevice(DescriptorDevice):
         except BaseException:
             os.close(fd)
             raise
-        self._configure(SIOCSIFTXQLEN, queue)
-        self._configure(SIOCSIFMTU, mtu)
 
     @classmethod
     def from_fd(cls, fd: int, mtu: int = 1500, *, offload: bool = True) -> Self:
@@ -120,6 +137,18 @@ class TunDevice(DescriptorDevice):
         """Set a number of the interface's. One that has gone to another namespace is given it there, by whoever took it."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel, suppress(OSError):
             fcntl.ioctl(channel, request, _IFREQ_NUMBER.pack(self.name.encode(), value))
+
+    def is_up(self) -> bool:
+        """Whether the interface, in this process's own network, is up."""
+        return bool(_IFREQ.unpack(_ask(SIOCGIFFLAGS, self.name))[1] & IFF_UP)
+
+    def has_address(self) -> bool:
+        """Whether the interface, in this process's own network, has an IPv4 address."""
+        try:
+            _ask(SIOCGIFADDR, self.name)
+        except OSError:
+            return False
+        return True
 
     def disable_offload(self, why: str) -> None:
         """See DescriptorDevice; `without` says `why`. Does nothing where it is off already."""
@@ -177,6 +206,19 @@ class TunDevice(DescriptorDevice):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _wanted(name: str) -> bytes:
+    wanted = name.encode()
+    if len(wanted) > LONGEST_NAME:
+        raise ValueError(f"an interface's name has at most {LONGEST_NAME} bytes: {name!r}")
+    return wanted
+
+
+def _ask(request: int, name: str) -> bytes:
+    """What this process's network says of interface `name`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        return fcntl.ioctl(channel, request, _IFREQ_NUMBER.pack(_wanted(name), 0))
 
 
 def _set_offloads(fd: int, wanted: int) -> str:

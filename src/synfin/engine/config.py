@@ -38,6 +38,12 @@ class TcpConfig:
     unreachable_ends_opening: bool = False  # 3.9.2.2, MUST-56: soft errors end nothing; Linux gives up a SYN for any of them
     syn_ack_retries: int = 5  # 1, 3, 7, 15, 31 s: an unanswered entry lives 63 s
 
+    # Listening: what a SYN flood meets (RFC 4987)
+    syn_backlog: int = 0  # half-open entries that a listener keeps; 0: as listen's backlog, at least 8
+    syn_queue_policy: str = "drop"  # when they are too many and no cookie answers: "drop" the SYN, or the "oldest" entry goes
+    syn_cookies: str = "pressure"  # 3.6: "off", "pressure" (3.7: when the queue is full, as Linux), "always"
+    accept_overflow: str = "ignore"  # the final ACK while the accept queue is full: "ignore" it (as Linux) or "reset"
+
     # Keep-alive, RFC 9293 3.8.4; off unless asked for (MUST-25)
     keepalive: bool = False
     keepalive_idle: int = 7200 * SECOND  # before the first probe: at least two hours by default (MUST-28)
@@ -74,12 +80,17 @@ class TcpConfig:
             (self.receive_buffer >= 1, "receive_buffer is at least 1 byte"),
             (self.receive_buffer <= 1 << 30, "receive_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
             (self.send_buffer >= 1, "send_buffer is at least 1 byte"),
+            (self.send_buffer <= 1 << 30, "send_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
             (0 < self.rto_min <= self.rto_max, "rto_min is above 0 and at most rto_max"),
             (0 < self.rto_initial <= self.rto_max, "rto_initial is above 0 and at most rto_max"),
             (0 <= self.delayed_ack < SECOND // 2, "delayed_ack is below 0.5 s (RFC 9293 MUST-40)"),
             (self.ack_every >= 1, "ack_every is at least 1 segment"),
             (self.msl >= 0, "msl is not negative"),
-            (self.syn_ack_retries >= 0, "syn_ack_retries is not negative"),
+            (0 <= self.syn_ack_retries <= 255, "syn_ack_retries is between 0 and 255"),
+            (self.syn_backlog >= 0, "syn_backlog is not negative"),
+            (self.syn_queue_policy in ("drop", "oldest"), "syn_queue_policy is drop or oldest"),
+            (self.syn_cookies in ("off", "pressure", "always"), "syn_cookies is off, pressure or always"),
+            (self.accept_overflow in ("ignore", "reset"), "accept_overflow is ignore or reset"),
             (self.user_timeout > 0, "user_timeout is above 0"),
             (self.keepalive_idle > 0 < self.keepalive_interval, "keepalive_idle and keepalive_interval are above 0"),
             (self.keepalive_count >= 1, "keepalive_count is at least 1 probe"),

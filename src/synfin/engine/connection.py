@@ -7,7 +7,7 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 
 from typing import Any, Final
 
-from synfin.engine import arrives, fastpath, invariants, keepalive, output, path
+from synfin.engine import arrives, fastpath, invariants, keepalive, options, output, path
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
@@ -15,6 +15,7 @@ from synfin.engine.events import Closed, Connected, Event
 from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss, window_scale_for
 from synfin.engine.info import told
 from synfin.engine.observe import Observer
+from synfin.engine.output import CURRENT, NO_ACK
 from synfin.engine.receiver import Receiver
 from synfin.engine.segment import (
     ACK,
@@ -26,7 +27,7 @@ from synfin.engine.segment import (
     Buffer,
     Outgoing,
     Segment,
-)  # fmt: skip
+)
 from synfin.engine.sender import Sender
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
@@ -34,10 +35,7 @@ from synfin.engine.timers import Timers
 
 WRITE_URGENT: Final = 1  # the last byte of this write is urgent (MSG_OOB)
 WRITE_MORE: Final = 2  # more follows at once: hold back a partial segment (MSG_MORE)
-MAX_BUFFER: Final = 1 << 30  # bytes: half of what sequence numbers can tell apart (RFC 7323 2.3)
 MAX_REPLIES: Final = 64  # answers kept for one `transmit`; what exceeds them is answered by one of them
-NO_ACK: Final = -1
-CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
 
 OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 BOTH_CLOSED: Final = (State.CLOSING, State.LAST_ACK)
@@ -53,10 +51,10 @@ class Connection(Entry):
     """
 
     __slots__ = (
-        "ack_now", "agreed_timestamps", "challenges_left", "challenges_until", "close_reason", "config", "established",
-        "events", "handshake_lost", "keepalive", "mtu", "orphaned", "passive", "receiver", "replies", "scaling", "send_due",
-        "sender", "soft_error", "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age",
-        "user_timeout",
+        "ack_now", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges_left", "challenges_until", "close_reason",
+        "config", "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive", "last_data_recv",
+        "mtu", "narrow", "orphaned", "passive", "receiver", "replies", "scaling", "send_due", "sender", "soft_error",
+        "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -88,8 +86,11 @@ class Connection(Entry):
         self.user_timeout: int = config.user_timeout
         self.keepalive: keepalive.Keepalive | None = keepalive.Keepalive(config) if config.keepalive else None
         self.soft_error: path.PathError | None = None  # what ICMP has said last
-        self.challenges_left: int = 0
-        self.challenges_until: int = 0
+        self.narrow: path.Narrow | None = None  # the path takes less than our link, or did
+        self.challenges_left = self.challenges_until = 0
+        # Segments with and without text, as they are on the wire.
+        self.data_segs_in = self.bare_segs_in = self.data_segs_out = self.bare_segs_out = 0
+        self.last_data_recv: int = 0  # time in ns; of the handshake when nothing came since
 
     # --- opening
 
@@ -120,6 +121,7 @@ class Connection(Entry):
         connection.state = State.SYN_RECEIVED  # the listener reported the move when it made the record
         connection.receiver.syn_window()  # its SYN,ACK has offered this
         connection.take_syn(syn, now)
+        connection.bare_segs_in = 1
         connection.handshake_lost = sent_at < 0
         connection.syn_since = now
         connection.sender.syn_sent(max(sent_at, 0), connection.timers)
@@ -136,6 +138,9 @@ class Connection(Entry):
         self.sender.agree(self.config, agreement.send_mss, agreement.send_shift)
         self.agreed_timestamps = agreement.timestamps
         self.scaling = agreement.scaling
+        self.last_data_recv = now
+        if self.narrow is not None:
+            path.agreed(self, self.narrow, agreement.peer_mss)
         if agreement.timestamps:
             self.ts_recent = syn.tsval
             self.ts_recent_age = now
@@ -145,14 +150,21 @@ class Connection(Entry):
 
     def receive(self, segment: Segment, now: int) -> None:
         """SEGMENT ARRIVES (3.10.7) in any state but CLOSED, LISTEN and TIME-WAIT; never raises for what a peer sends."""
+        if segment.payload:
+            self.data_segs_in += segment.segments
+            self.last_data_recv = now
+        else:
+            self.bare_segs_in += 1
         if self.keepalive is not None or self.soft_error is not None:
             keepalive.hear(self, segment, now)
         if self.state is State.ESTABLISHED and fastpath.take(self, segment, now):
             return
+        persist = self.timers.persist
         if self.state is State.SYN_SENT:
             arrives.in_syn_sent(self, segment, now)
         elif self.state is not State.CLOSED and self.state is not State.TIME_WAIT:
             arrives.other_states(self, segment, now)
+        self.tell_persist(persist, now)
 
     def path_error(self, kind: path.PathError, seq: int, mtu: int, length: int, now: int) -> bool:
         """ICMP speaks of a packet of ours: see path.take."""
@@ -243,9 +255,12 @@ class Connection(Entry):
         self.send_due = True
         if self.state in OPENING:
             self.handshake_lost = self.syn_again = self.syn_due = True
+            sender.timeouts += 1
             sender.rtt.back_off()
             self.tell_timer("handshake", str(sender.rtt.rto), now)
             return
+        if self.narrow is not None:
+            path.timed_out(self, now)
         sender.retransmission_timeout()
         self.tell_timer("retransmission", str(sender.rtt.rto), now)
         self.tell_congestion("timeout", now)
@@ -254,6 +269,12 @@ class Connection(Entry):
         """Tell the observer that a timer acted."""
         if self.observer is not None:
             self.observer.timer_fired(now, self.key, timer, detail)
+
+    def tell_persist(self, before: int, now: int) -> None:
+        """Tell the observer that a closed window is probed at the persist timer's deadline, which is no longer `before`."""
+        deadline = self.timers.persist
+        if deadline not in (before, NEVER) and self.sender.probing and self.observer is not None:
+            self.observer.timer_started(now, self.key, "persist", deadline)
 
     def tell_congestion(self, cause: str, now: int) -> None:
         """Tell the observer of a change in congestion control."""
@@ -294,21 +315,22 @@ class Connection(Entry):
         """RECEIVE (3.10.3): at most `limit` bytes in order; b'' when there are none (see `peer_closed`)."""
         data = self.receiver.read(limit, False)
         if data:
-            self._window_may_open()
+            self.window_may_open()
         return data
 
     def read_into(self, buffer: Buffer, now: int) -> int:
         """Like `read`, into `buffer`; returns the bytes copied."""
         count = self.receiver.read_into(memoryview(buffer).cast("B"))
         if count:
-            self._window_may_open()
+            self.window_may_open()
         return count
 
     def peek(self, limit: int) -> bytes:
         """What `read` would return, without taking it."""
         return self.receiver.read(limit, True)
 
-    def _window_may_open(self) -> None:
+    def window_may_open(self) -> None:
+        """Something was read, or the buffer has grown: perhaps the peer is to be told."""
         if not self.receiver.fin_received and self.established and self.state not in OVER:
             if self.receiver.update_due():
                 self.owe_ack(ACK_WINDOW_UPDATE)
@@ -329,7 +351,7 @@ class Connection(Entry):
     def shutdown_receive(self, now: int) -> None:
         """No more is read: what has come is discarded, what comes is acknowledged and discarded."""
         self.receiver.discard()
-        self._window_may_open()
+        self.window_may_open()
 
     def close(self, now: int) -> None:
         """CLOSE of both halves; the connection lives on without its user. RST when data is unread (RFC 2525 2.17)."""
@@ -462,27 +484,8 @@ class Connection(Entry):
         return self.receiver.mark == 0
 
     def set_option(self, name: str, value: int, now: int) -> None:
-        """Change an option: `nodelay`, `send_buffer`, `receive_buffer` (bytes), `user_timeout` (ns), `oob_inline`, one of
-        keepalive.OPTIONS. Raises UsageError for another name or a value below 0.
-        """
-        if value < 0:
-            raise UsageError(f"{name} is not negative")
-        if name == "nodelay":
-            self.sender.nodelay = bool(value)
-            self.send_due = self.send_due or (bool(value) and self.established)
-        elif name == "send_buffer":
-            self.sender.capacity = min(max(value, 1), MAX_BUFFER)
-        elif name == "receive_buffer":
-            self.receiver.capacity = min(max(value, 1), MAX_BUFFER)
-            self._window_may_open()
-        elif name == "user_timeout":
-            self.user_timeout = value or self.config.user_timeout
-        elif name == "oob_inline":
-            self.receiver.oob_inline = bool(value)
-        elif name in keepalive.OPTIONS:
-            keepalive.set_option(self, name, value, now)
-        else:
-            raise UsageError(f"no option {name!r}")
+        """Change an option: see options.change."""
+        options.change(self, name, value, now)
 
     def info(self, now: int) -> dict[str, Any]:
         """What can be told of the connection: see info.told."""

@@ -60,6 +60,7 @@ class DropReason(Enum):
     REASSEMBLY_FULL = "reassembly full"
     SYN_QUEUE_FULL = "SYN queue full"
     ACCEPT_QUEUE_FULL = "accept queue full"
+    COOKIE_REFUSED = "SYN cookie refused"  # a wrong one, or one too old (RFC 4987 3.6)
     AFTER_CLOSE = "data after close"
 
     __hash__ = object.__hash__  # as State's

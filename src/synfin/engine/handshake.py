@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from synfin.engine.config import TcpConfig
-from synfin.engine.segment import Segment
+from synfin.engine.segment import ACK, SYN, Outgoing, Segment
 from synfin.engine.seq import MASK
 
 MAX_WINDOW: Final = 65_535
@@ -69,6 +69,27 @@ class Agreement:
         self.receive_shift: int = window_scale_for(config.receive_buffer) if self.scaling else 0
         self.sack: bool = syn.sack_permitted
         self.send_mss: int = effective_mss(self.peer_mss, mtu - header_space(key), self.timestamps)
+
+
+class Offer:
+    """What the SYN,ACKs of a listener tell of us, as long as its `config` stays the same."""
+
+    __slots__ = ("config", "mss4", "mss6", "shift", "window")
+
+    def __init__(self, config: TcpConfig, mtu: int) -> None:
+        self.config: TcpConfig = config
+        self.mss4: int = receive_mss(config, bytes(IP4_KEY), mtu)
+        self.mss6: int = receive_mss(config, b"", mtu)
+        self.shift: int = window_scale_for(config.receive_buffer)
+        self.window: int = min(config.receive_buffer, MAX_WINDOW)  # never scaled here (RFC 7323 2.2)
+
+    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, reason: int) -> Outgoing:
+        """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with a window scale when the SYN had one; SACK is not offered."""
+        out = Outgoing(iss, (irs + 1) & MASK, SYN | ACK, self.window, reason)
+        out.mss = self.mss4 if len(key) == IP4_KEY else self.mss6
+        if scaling:
+            out.wscale = self.shift
+        return out
 
 
 def effective_mss(peer_mss: int, path: int, timestamps: bool) -> int:

@@ -51,16 +51,24 @@ def told(c: "Connection", now: int) -> dict[str, Any]:
 
 def linux(c: "Connection", now: int) -> dict[str, int]:
     """The fields of struct tcp_info (linux/tcp.h) that exist here, in Linux's units: microseconds, milliseconds since the last
-    packet of a kind, segments."""
+    packet of a kind, segments.
+
+    Segments count as they are on the wire, a super-segment for all of its pieces. A listener's SYN,ACK is not the connection's,
+    the SYN that it answered is, as on Linux. The byte of a window probe counts among those sent, and when it goes again among
+    those retransmitted; Linux's probes carry none.
+    """
     sender, receiver = c.sender, c.receiver
     rtt, mss = sender.rtt, sender.mss
     outstanding = -(-((sender.snd_nxt - sender.snd_una) & MASK) // mss)
     options = OPTION_TIMESTAMPS if c.agreed_timestamps else 0
     keepalive = c.keepalive
+    synchronized = c.established
+    # Linux's count of an active open begins with the SYN (tcp_snd_una_update); a FIN counts on both sides.
+    acked = sender.buffer.base + sender.fin_acked + (not c.passive) if synchronized else 0
     return {
         "tcpi_state": STATE_NUMBER[c.state],
         "tcpi_ca_state": _ca_state(c),
-        "tcpi_retransmits": rtt.backoff,
+        "tcpi_retransmits": sender.timeouts,
         "tcpi_probes": sender.probes if sender.probing or keepalive is None else keepalive.probes,
         "tcpi_backoff": rtt.backoff,
         "tcpi_options": options | (OPTION_WINDOW_SCALE if c.scaling else 0),
@@ -71,7 +79,9 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_snd_mss": mss,
         "tcpi_rcv_mss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
         "tcpi_unacked": outstanding,
+        "tcpi_retrans": _retransmitted(c),
         "tcpi_last_data_sent": (now - sender.last_sent) // MILLISECOND if sender.last_sent >= 0 else 0,
+        "tcpi_last_data_recv": (now - c.last_data_recv) // MILLISECOND if synchronized else 0,
         "tcpi_pmtu": c.mtu,
         "tcpi_rtt": max(rtt.srtt, 0) // MICROSECOND,
         "tcpi_rttvar": rtt.rttvar // MICROSECOND,
@@ -79,6 +89,15 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_snd_cwnd": sender.congestion.cwnd // mss,
         "tcpi_advmss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
         "tcpi_rcv_space": receiver.capacity,
+        "tcpi_total_retrans": sender.segments_again,
+        "tcpi_bytes_acked": acked,
+        "tcpi_bytes_received": receiver.received if synchronized else 0,
+        "tcpi_segs_out": c.data_segs_out + c.bare_segs_out,
+        "tcpi_segs_in": c.data_segs_in + c.bare_segs_in,
+        "tcpi_data_segs_in": c.data_segs_in,
+        "tcpi_data_segs_out": c.data_segs_out,
+        "tcpi_bytes_sent": (_bytes_sent(c) if synchronized else 0) + sender.bytes_again,
+        "tcpi_bytes_retrans": sender.bytes_again,
         "tcpi_notsent_bytes": max(c.unsent(), 0),
         "tcpi_snd_wnd": sender.snd_wnd,
         "tcpi_rcv_wnd": receiver.rcv_wnd,
@@ -92,3 +111,23 @@ def _ca_state(c: "Connection") -> int:
     if sender.recovering:
         return CA_RECOVERY
     return CA_DISORDER if sender.duplicate_acks else CA_OPEN
+
+
+def _bytes_sent(c: "Connection") -> int:
+    """Bytes that have gone, each counted once."""
+    sender = c.sender
+    outstanding = sender.outstanding
+    return sender.buffer.base + outstanding - (1 if sender.fin_sent and outstanding else 0)
+
+
+def _retransmitted(c: "Connection") -> int:
+    """Segments in flight that have gone twice."""
+    sender = c.sender
+    if not sender.outstanding or sender.probing:
+        return 0
+    if sender.recovering:  # one at a time
+        return 0 if sender.fast_due else 1
+    end = sender.resend
+    if end < 0:
+        end = sender.no_sample_before if sender.karn else sender.snd_una
+    return -(-((end - sender.snd_una) & MASK) // sender.mss)

@@ -60,14 +60,15 @@ def _check_receiver(c: "Connection") -> None:
     if receiver.reassembly is None:
         return
     at = 0
-    assert receiver.reassembly.ranges, "no empty reassembly is kept"
-    for seq, data in receiver.reassembly.ranges:
-        start = (seq - receiver.rcv_nxt) & MASK
-        assert start >= at, "ranges are sorted and do not overlap"
+    assert receiver.reassembly.runs, "no empty reassembly is kept"
+    for run in receiver.reassembly.runs:
+        start = (run.seq - receiver.rcv_nxt) & MASK
+        assert start > at or not at, "runs are sorted, with a hole between any two"
         assert start > 0 or c.state is State.SYN_RECEIVED, "what is next is delivered"
-        at = start + _length(data)
+        assert run.size == sum(_length(data) for data in run.chunks), "bytes counted are bytes kept"
+        at = start + run.size
     assert at <= window, "nothing is kept beyond the right edge"
-    assert len(receiver.reassembly.ranges) <= c.config.reassembly_segments
+    assert len(receiver.reassembly.runs) <= c.config.reassembly_segments
 
 
 def _length(data: Buffer) -> int:

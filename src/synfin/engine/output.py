@@ -6,7 +6,9 @@ ride on. Knows a Connection and its parts; changes no state but what sending its
 
 from typing import TYPE_CHECKING, Final
 
+from synfin.engine import path
 from synfin.engine.config import NEVER
+from synfin.engine.plan import Plan
 from synfin.engine.segment import (
     ACK,
     FIN,
@@ -25,15 +27,14 @@ from synfin.engine.segment import (
     Buffer,
     Outgoing,
 )  # fmt: skip
-from synfin.engine.sender import Plan
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.state import State
 
 if TYPE_CHECKING:
     from synfin.engine.connection import Connection
 
-NO_ACK: Final = -1
-CURRENT: Final = -1
+NO_ACK: Final = -1  # in `ack_now`: none is owed
+CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
 SENDING: Final = (
     State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK,
 )  # fmt: skip
@@ -52,6 +53,9 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         return
     if c.state in SENDING:
         sender = c.sender
+        if c.narrow is not None:
+            path.widen(c, now)
+        persist = c.timers.persist
         if sender.last_sent >= 0 and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
             sender.congestion.on_idle()
         while True:
@@ -63,9 +67,12 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
                 break
             out.append(_data(c, plan, now))
             room -= plan.count + 1
+        if c.timers.persist != persist:
+            c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
             c.ack_now = URGENT_NOTICE
     if c.ack_now != NO_ACK:
+        c.bare_segs_out += 1
         out.append(_segment(c, now, c.sender.snd_nxt, ACK, c.ack_now, b""))
 
 
@@ -108,13 +115,20 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
         elif not count and reason in RETRANSMISSIONS:
             reason = RETRANSMIT_FIN
     segment = _segment(c, now, plan.seq, flags, reason, payload)
-    if count > sender.mss:
-        segment.gso_size = sender.mss
+    mss = sender.mss
+    if count > mss:
+        segment.gso_size = mss
+        c.data_segs_out += -(-count // mss)
+    elif count:
+        c.data_segs_out += 1
+    else:
+        c.bare_segs_out += 1
     sender.sent(plan, now, c.timers)
     return segment
 
 
 def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int) -> Outgoing:
+    c.bare_segs_out += 1
     if flags & RST:
         segment = Outgoing(
             c.sender.snd_nxt if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
@@ -141,6 +155,7 @@ def _syn(c: "Connection", now: int) -> Outgoing:
         segment.tsecr = c.ts_recent
     if c.scaling if both else config.window_scaling:
         segment.wscale = c.receiver.shift
-    c.sender.syn_sent(now, c.timers)
+    c.sender.syn_sent(now, c.timers, c.syn_again)
+    c.bare_segs_out += 1
     c.receiver.last_ack_sent = c.receiver.rcv_nxt
     return segment

@@ -1,10 +1,18 @@
-"""Out-of-order ranges that wait for what is missing before them (RFC 9293 3.10.7.4, seventh check).
+"""Out-of-order bytes that wait for what is missing before them (RFC 9293 3.10.7.4, seventh check).
 
-Owns the ranges: sorted, not overlapping, the bytes that came first win. Knows RCV.NXT only as an argument.
+Owns the runs: sorted, with a hole between any two, the bytes that came first win. What is contiguous is one run, so that one
+loss costs one of them however much follows it; the number of runs is bounded, and within a run small pieces are joined, so that
+a peer that sends a byte at a time costs no more than what it sends. Knows RCV.NXT only as an argument.
 """
+
+from bisect import bisect_left
+from collections import deque
+from typing import Final
 
 from synfin.engine.segment import Buffer
 from synfin.engine.seq import HALF, MASK
+
+JOIN: Final = 1024  # bytes: of two neighbours that are both shorter one is made
 
 
 def kept(payload: Buffer) -> bytes | memoryview:
@@ -18,61 +26,106 @@ def kept(payload: Buffer) -> bytes | memoryview:
     return bytes(payload)
 
 
-class Reassembly:
-    """Ranges of sequence numbers with their bytes, at most `limit` of them."""
+class Run:
+    """Bytes without a hole: the first has the number `seq`, `size` in all."""
 
-    __slots__ = ("limit", "ranges")
+    __slots__ = ("chunks", "seq", "size")
+
+    def __init__(self, seq: int, payload: Buffer) -> None:
+        self.seq: int = seq
+        self.size: int = len(payload)
+        self.chunks: deque[bytes | memoryview] = deque((kept(payload),))
+
+    def append(self, payload: Buffer) -> None:
+        """`payload` follows."""
+        self.size += len(payload)
+        chunks = self.chunks
+        if len(payload) < JOIN and len(chunks[-1]) < JOIN:
+            chunks[-1] = b"".join((chunks[-1], payload))
+        else:
+            chunks.append(kept(payload))
+
+    def prepend(self, payload: Buffer) -> None:
+        """`payload` comes before."""
+        self.size += len(payload)
+        self.seq = (self.seq - len(payload)) & MASK
+        chunks = self.chunks
+        if len(payload) < JOIN and len(chunks[0]) < JOIN:
+            chunks[0] = b"".join((payload, chunks[0]))
+        else:
+            chunks.appendleft(kept(payload))
+
+    def absorb(self, other: "Run") -> None:
+        """`other` follows without a hole; of the two lists the shorter one is moved."""
+        first = other.chunks.popleft()
+        self.append(first)
+        self.size += other.size - len(first)
+        if len(other.chunks) > len(self.chunks):
+            other.chunks.extendleft(reversed(self.chunks))
+            self.chunks = other.chunks
+        else:
+            self.chunks.extend(other.chunks)
+
+
+class Reassembly:
+    """Runs of sequence numbers with their bytes, at most `limit` of them."""
+
+    __slots__ = ("limit", "runs")
 
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
-        self.ranges: list[tuple[int, bytes | memoryview]] = []
+        self.runs: list[Run] = []
 
     def insert(self, seq: int, payload: Buffer, rcv_nxt: int) -> int:
         """Keep what is new of `payload`, which starts at `seq` after `rcv_nxt`. Returns the bytes taken; -1 when full."""
         begin = (seq - rcv_nxt) & MASK
-        end = begin + len(payload)
-        if self.ranges:
-            start, have = self.ranges[-1]
-            beyond = (start - rcv_nxt) & MASK <= begin - len(have)
-        else:
-            beyond = True
-        if beyond:  # the usual case after a loss: behind all that is kept
-            if len(self.ranges) >= self.limit:
-                return -1
-            self.ranges.append((seq, kept(payload)))
+        runs = self.runs
+        if runs and ((runs[-1].seq - rcv_nxt) & MASK) + runs[-1].size == begin:
+            runs[-1].append(payload)  # the usual case after a loss: behind all that is kept
             return len(payload)
-        data = memoryview(payload)
-        fresh: list[tuple[int, bytes | memoryview]] = []
-        at = begin
-        for start, have in self.ranges:
-            left = (start - rcv_nxt) & MASK
-            right = left + len(have)
-            if right <= at:
-                continue
-            if left >= end:
-                break
-            if left > at:
-                fresh.append(((rcv_nxt + at) & MASK, kept(data[at - begin : left - begin])))
-            at = right
-        if at < end:
-            fresh.append(((rcv_nxt + at) & MASK, kept(data[at - begin :])))
-        if not fresh:
-            return 0
-        if len(self.ranges) + len(fresh) > self.limit:
+        # The runs that `payload` overlaps or touches.
+        first = bisect_left(runs, begin, key=lambda run: ((run.seq - rcv_nxt) & MASK) + run.size)
+        last = bisect_left(runs, begin + len(payload) + 1, first, key=lambda run: (run.seq - rcv_nxt) & MASK)
+        if first < last:
+            return self._join(first, last, begin, memoryview(payload), rcv_nxt)
+        if len(runs) >= self.limit:
             return -1
-        self.ranges.extend(fresh)
-        self.ranges.sort(key=lambda entry: (entry[0] - rcv_nxt) & MASK)
-        return sum(len(part) for _, part in fresh)
+        runs.insert(first, Run(seq, payload))
+        return len(payload)
+
+    def _join(self, first: int, last: int, begin: int, data: memoryview, rcv_nxt: int) -> int:
+        """Make one run of those from `first` up to `last` and of what is new in `data`; returns the bytes taken."""
+        run = self.runs[first]
+        left = (run.seq - rcv_nxt) & MASK
+        at = left + run.size  # everything before is there
+        taken = max(left - begin, 0)
+        if taken:
+            run.prepend(data[:taken])
+        for other in self.runs[first + 1 : last]:
+            left = (other.seq - rcv_nxt) & MASK
+            if left > at:
+                run.append(data[at - begin : left - begin])
+                taken += left - at
+            at = left + other.size
+            run.absorb(other)
+        if at < begin + len(data):
+            run.append(data[at - begin :])
+            taken += begin + len(data) - at
+        del self.runs[first + 1 : last]
+        return taken
 
     def take(self, rcv_nxt: int) -> bytes | memoryview | None:
-        """The bytes that continue at `rcv_nxt`, removed from here; None when the next number is still missing."""
-        while self.ranges:
-            seq, data = self.ranges[0]
-            ahead = (seq - rcv_nxt) & MASK
-            if ahead and ahead < HALF:  # seq inline: the range lies ahead of a hole
+        """Some of the bytes that continue at `rcv_nxt`, removed from here; None when the next number is missing."""
+        while self.runs:
+            run = self.runs[0]
+            behind = (rcv_nxt - run.seq) & MASK
+            if behind >= HALF:  # seq inline: the run lies ahead of a hole
                 return None
-            del self.ranges[0]
-            behind = (rcv_nxt - seq) & MASK
+            data = run.chunks.popleft()
+            run.seq = (run.seq + len(data)) & MASK
+            run.size -= len(data)
+            if not run.chunks:
+                del self.runs[0]
             if behind < len(data):
                 return data[behind:] if behind else data
         return None

@@ -26,6 +26,7 @@ class Receiver:
     __slots__ = (
         "_chunks", "_goal", "capacity", "fin_received", "fin_seq", "irs", "last_ack_sent", "mark", "mss", "oob_inline",
         "rcv_edge", "rcv_nxt", "rcv_up", "reassembly", "shift", "shut", "size", "unacked", "urgent_byte", "urgent_pending",
+        "wraps",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, mss: int) -> None:
@@ -34,6 +35,7 @@ class Receiver:
         self.shift: int = 0
         self.irs: int = 0
         self.rcv_nxt: int = 0
+        self.wraps: int = 0  # how often RCV.NXT has passed 0
         self.rcv_edge: int = 0
         self._goal: int = 0  # the edge before rounding up to the window scale
         self.last_ack_sent: int = 0
@@ -73,6 +75,11 @@ class Receiver:
         """RCV.WND in bytes."""
         return (self.rcv_edge - self.rcv_nxt) & MASK
 
+    @property
+    def received(self) -> int:
+        """Sequence numbers taken in order after the SYN's: bytes, and the FIN."""
+        return (self.wraps << 32) + self.rcv_nxt - ((self.irs + 1) & MASK)
+
     # --- what arrives
 
     def acceptable(self, seq: int, length: int) -> bool:
@@ -88,7 +95,9 @@ class Receiver:
     def deliver(self, payload: Buffer) -> None:
         """`payload` starts at RCV.NXT and lies in the window: the application may read it."""
         count = len(payload)
-        self.rcv_nxt = (self.rcv_nxt + count) & MASK
+        self.rcv_nxt = rcv_nxt = (self.rcv_nxt + count) & MASK
+        if rcv_nxt < count:
+            self.wraps += 1
         if self.shut:
             return
         if self.urgent_pending:
@@ -105,11 +114,11 @@ class Receiver:
         self.size += len(payload)
 
     def store(self, seq: int, payload: Buffer, limit: int) -> int:
-        """Keep out-of-order bytes; returns how many were new, -1 when `limit` ranges are kept already."""
+        """Keep out-of-order bytes; returns how many were new, -1 when `limit` runs with holes between them are kept."""
         if self.reassembly is None:
             self.reassembly = Reassembly(limit)
         taken = self.reassembly.insert(seq, payload, self.rcv_nxt)
-        if not self.reassembly.ranges:
+        if not self.reassembly.runs:
             self.reassembly = None
         return taken
 
@@ -117,7 +126,7 @@ class Receiver:
         """Deliver what was kept and now follows RCV.NXT."""
         while self.reassembly is not None:
             data = self.reassembly.take(self.rcv_nxt)
-            if not self.reassembly.ranges:
+            if not self.reassembly.runs:
                 self.reassembly = None
             if data is None:
                 return
@@ -147,6 +156,8 @@ class Receiver:
         self.fin_received = True
         self.reassembly = None
         self.rcv_nxt = (self.rcv_nxt + 1) & MASK
+        if not self.rcv_nxt:
+            self.wraps += 1
         if not (self.rcv_edge - self.rcv_nxt) & MASK < HALF:  # a FIN fits a closed window
             self.rcv_edge = self._goal = self.rcv_nxt
         return True

@@ -105,6 +105,7 @@ KEEPALIVE_PROBE: Final = 24  # does an idle peer still live? (3.8.4)
 RESET_KEEPALIVE: Final = 25  # it does not answer
 RETRANSMIT_SMALLER: Final = 26  # the path takes smaller packets only: what was in flight goes again (RFC 1191 6.5)
 NOT_TCP: Final = 27  # stands beside a packet that holds no segment: ICMP
+SYN_ACK_COOKIE: Final = 28  # the answer to a SYN of which nothing is kept (RFC 4987 3.6)
 
 REASON_NAMES: Final[tuple[str, ...]] = (
     "SYN", "SYN-ACK", "new data", "FIN", "retransmission timeout", "fast retransmit", "window probe", "delayed ACK",
@@ -112,7 +113,7 @@ REASON_NAMES: Final[tuple[str, ...]] = (
     "ACK from TIME-WAIT", "RST: no connection", "RST: unacceptable ACK", "RST: abort", "RST: data after close",
     "handshake retransmission", "FIN retransmission", "urgent notification", "RST: accept queue full",
     "retransmission into the opened window", "keep-alive probe", "RST: keep-alive unanswered",
-    "retransmission in smaller segments", "no segment",
+    "retransmission in smaller segments", "no segment", "SYN-ACK with a cookie",
 )  # fmt: skip
 
 RETRANSMISSIONS: Final = frozenset(

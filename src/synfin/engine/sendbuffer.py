@@ -15,13 +15,14 @@ COMPACT: Final = 64  # chunks that may be spent before the lists are cut
 
 
 class SendBuffer:
-    """A queue of chunks; `size` bytes in all. The lists exist only while there is something in them."""
+    """A queue of chunks; `size` bytes in all, after `base` that were dropped. The lists exist only while there is something in
+    them."""
 
-    __slots__ = ("_base", "_chunks", "_head", "_starts", "size")
+    __slots__ = ("_chunks", "_head", "_starts", "base", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, base: int = 0) -> None:
         self.size: int = 0
-        self._base: int = 0  # position of the first byte; positions only grow
+        self.base: int = base  # position of the first byte, which so many went before; positions only grow
         self._head: int = 0  # index of the chunk that holds it
         self._chunks: list[bytes] | None = None
         self._starts: list[int] | None = None
@@ -32,18 +33,18 @@ class SendBuffer:
         chunks, starts = self._chunks, self._starts
         if chunks is None or starts is None:
             self._chunks = [chunk]
-            self._starts = [self._base]
+            self._starts = [self.base]
             self._head = 0
         elif len(chunk) < JOIN and len(chunks[-1]) + len(chunk) <= JOIN:
             chunks[-1] += chunk
         else:
             chunks.append(chunk)
-            starts.append(self._base + self.size)
+            starts.append(self.base + self.size)
         self.size += len(chunk)
 
     def drop(self, count: int) -> None:
         """Forget the first `count` bytes: they are acknowledged."""
-        self._base += count
+        self.base += count
         self.size -= count
         if not self.size:
             self._chunks = self._starts = None
@@ -52,7 +53,7 @@ class SendBuffer:
         head = self._head
         starts = self._starts
         last = len(starts) - 1
-        while head < last and starts[head + 1] <= self._base:
+        while head < last and starts[head + 1] <= self.base:
             self._chunks[head] = b""
             head += 1
         if head >= COMPACT:
@@ -65,7 +66,7 @@ class SendBuffer:
         chunks, starts = self._chunks, self._starts
         if not count or chunks is None or starts is None:
             return b""
-        position = self._base + offset
+        position = self.base + offset
         index = self._head
         if index + 1 < len(starts) and starts[index + 1] <= position:
             index = bisect_right(starts, position, index) - 1

@@ -16,6 +16,7 @@ from typing import Final
 
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.congestion import Congestion, make
+from synfin.engine.plan import Plan
 from synfin.engine.rtt import RttEstimator
 from synfin.engine.segment import FAST_RETRANSMIT, NEW_DATA, RETRANSMIT_OPENED, RETRANSMIT_TIMEOUT, WINDOW_PROBE
 from synfin.engine.sendbuffer import SendBuffer
@@ -26,27 +27,15 @@ DUPLICATE_THRESHOLD: Final = 3  # RFC 5681 3.2
 MORE_TIMEOUT: Final = 200_000_000  # ns that a partial segment waits for the rest announced by WRITE_MORE
 
 
-class Plan:
-    """What to send next: `count` bytes at `seq`, with FIN or not, and why."""
-
-    __slots__ = ("count", "fin", "reason", "seq")
-
-    def __init__(self, seq: int, count: int, fin: bool, reason: int) -> None:
-        self.seq: int = seq
-        self.count: int = count
-        self.fin: bool = fin
-        self.reason: int = reason
-
-
 class Sender:
     """One direction of a connection: what goes out."""
 
     __slots__ = (
-        "buffer", "capacity", "congestion", "duplicate_acks", "fast_due", "fin_queued", "fin_sent", "forced",
+        "buffer", "bytes_again", "capacity", "congestion", "duplicate_acks", "fast_due", "fin_queued", "fin_sent", "forced",
         "gso_max", "iss", "karn", "last_sent", "marks", "max_snd_wnd", "more", "mss", "no_sample_before", "nodelay",
-        "partial", "probe_due", "probe_since", "probes", "probing", "recover", "recover_set", "recovering",
-        "resend", "resend_end", "resend_reason", "rtt", "shift", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
-        "snd_wl2", "snd_wnd", "sws_override", "timed_out", "urgent_due", "urgent_mode",
+        "partial", "probe_due", "probe_since", "probes", "probing", "progress", "recover", "recover_set", "recovering",
+        "resend", "resend_end", "resend_reason", "rtt", "segments_again", "shift", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
+        "snd_wl2", "snd_wnd", "sws_override", "timed_out", "timeouts", "urgent_due", "urgent_mode",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int) -> None:
@@ -78,6 +67,10 @@ class Sender:
         self.marks: deque[tuple[int, int]] | None = None
         self.karn: bool = False  # an ACK up to `no_sample_before` may answer a retransmission
         self.no_sample_before: int = iss
+        self.progress: int = 0  # when SND.UNA moved last and left something in flight
+        self.timeouts: int = 0  # of the retransmission timer since then
+        self.segments_again: int = 0  # retransmitted, SYN and FIN too
+        self.bytes_again: int = 0  # sent, and not for the first time
         self.duplicate_acks: int = 0
         self.recovering: bool = False
         self.recover_set: bool = False  # `recover` lies ahead of SND.UNA
@@ -105,13 +98,15 @@ class Sender:
         self.snd_wl1 = seq
         self.snd_wl2 = ack
 
-    def syn_sent(self, now: int, timers: Timers) -> None:
-        """Our SYN or SYN,ACK has gone, perhaps again: a SYN,ACK after our own SYN has the same number (Karn)."""
+    def syn_sent(self, now: int, timers: Timers, again: bool = False) -> None:
+        """Our SYN or SYN,ACK has gone, perhaps `again`: a SYN,ACK after our own SYN has the same number (Karn)."""
         if self.snd_nxt == self.iss:
             self.snd_nxt = (self.iss + 1) & MASK
             self.marks = deque(((self.snd_nxt, now),))
         else:
             self.karn = True
+        if again:
+            self.segments_again += 1
         timers.retransmission = now + self.rtt.rto
 
     def syn_acked(self, now: int, ts_rtt: int, lost: bool, timers: Timers) -> None:
@@ -125,12 +120,13 @@ class Sender:
             self.congestion.handshake_lost()
         self.marks = None
         self.karn = False
+        self.timeouts = 0
         self.snd_una = self.snd_nxt
         timers.retransmission = NEVER
 
     def discard(self) -> None:
         """The connection is over: nothing will be sent."""
-        self.buffer = SendBuffer()
+        self.buffer = SendBuffer(self.buffer.base)
         self.marks = None
         self.resend = -1
         self.fast_due = self.probing = self.probe_due = self.urgent_due = False
@@ -193,6 +189,8 @@ class Sender:
                 self.congestion.on_ack(count)
         if self.timed_out and (ack - self.recover) & MASK < HALF:  # seq inline
             self.timed_out = False
+        if count != flight:
+            self.progress = now
         if count == flight or self.probing:
             timers.retransmission = NEVER
         elif restart:
@@ -207,6 +205,7 @@ class Sender:
             if not marks:
                 self.marks = None
         if self.karn:  # it may answer a retransmission: only a timestamp can tell (RFC 7323 4.1)
+            self.timeouts = 0
             if (ack - self.no_sample_before) & MASK < HALF:  # seq inline: all that follows was sent once
                 self.karn = False
             if ts_rtt >= 0:
@@ -298,6 +297,7 @@ class Sender:
         flight = (self.snd_nxt - self.snd_una) & MASK
         self.congestion.on_timeout(flight, not self.timed_out)
         self.timed_out = True
+        self.timeouts += 1
         self.rtt.back_off()
         self.recovering = False
         self.duplicate_acks = 0
@@ -326,11 +326,12 @@ class Sender:
             self.more = False
 
     def user_deadline(self, user_timeout: int) -> int:
-        """When the oldest unanswered transmission or probe will have waited for `user_timeout` ns."""
+        """When the oldest unanswered transmission or probe will have waited for `user_timeout` ns; an ACK of some of what is in
+        flight is an answer: on a slow link the rest waits anew (RFC 1122 4.2.3.5 counts retransmissions; so does Linux)."""
         if self.probing:
             return self.probe_since + user_timeout if self.probe_since != NEVER else NEVER
         if self.marks:
-            return self.marks[0][1] + user_timeout
+            return max(self.marks[0][1], self.progress) + user_timeout
         return NEVER
 
     # --- what goes
@@ -472,7 +473,10 @@ class Sender:
         end = (plan.seq + length) & MASK
         if self.resend == plan.seq and plan.reason == self.resend_reason:
             self.resend = end if (end - self.resend_end) & MASK >= HALF else -1  # seq inline: end < resend_end
-        if (end - self.snd_nxt - 1) & MASK < HALF:  # seq inline: end > SND.NXT
+        fresh = (end - self.snd_nxt) & MASK
+        if fresh >= HALF:  # seq inline: end < SND.NXT
+            fresh = 0
+        if fresh:
             self.snd_nxt = end
             if plan.fin:
                 self.fin_sent = True
@@ -485,6 +489,9 @@ class Sender:
                 marks.append((end, now))
         elif plan.reason == WINDOW_PROBE:
             self._start_karn()
+        if fresh < length:
+            self.bytes_again += min(length - fresh, plan.count)
+            self.segments_again += plan.reason != WINDOW_PROBE
         self.last_sent = now
         if self.probing:
             return

@@ -19,12 +19,13 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from synfin.device.tun import TunDevice
 from synfin.host.addresses import LIMIT, Plan, plan
-from synfin.host.refusals import Refused, tun_refused, user_namespaces_off, without_capability
+from synfin.host.refusals import Refused, no_network_namespace, tun_refused, user_namespaces_off, without_capability
 from synfin.host.syscalls import CAP_SYS_ADMIN, CLONE_NEWNET, CLONE_NEWUSER, has_capability, unshare
 
 LONGEST: Final = 65_536  # bytes of a message
@@ -75,6 +76,8 @@ def make_namespace() -> dict[str, Any]:
             unshare(CLONE_NEWNET)
         except PermissionError:
             own = True
+        except OSError as error:
+            raise no_network_namespace(error) from None
     if own:
         _make_user_namespace()
     try:
@@ -108,9 +111,8 @@ def _bring_up_loopback() -> None:
     except Exception as error:
         raise _as_os_error(error) from None
     for name in FORWARDING:
-        path = Path("/proc/sys/net", name)
-        if path.exists():  # a kernel may have no IPv6
-            path.write_text("1")
+        with suppress(OSError):  # a kernel may have no IPv6, a container no /proc/sys to write: one TUN needs none of it
+            Path("/proc/sys/net", name).write_text("1")
 
 
 def _as_os_error(error: Exception) -> OSError:

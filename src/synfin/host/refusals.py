@@ -15,15 +15,18 @@ TUN: Final = "/dev/net/tun"
 
 TUN_MODE: Final = "mode of /dev/net/tun"
 NO_TUN: Final = "no TUN"
+NOT_A_TUN: Final = "no TUN of that name"
 USER_NAMESPACES_OFF: Final = "user namespaces off"
+NETWORK_NAMESPACES_OFF: Final = "network namespaces off"
 NO_CAPABILITY: Final = "without CAP_NET_ADMIN"
 
 OTHERWISE: Final = "or run it as root (synfin demo needs no right at all)"
 
-# The switches that turn user namespaces off, where a kernel has them, the value that does, and one that does not.
+# The switches that turn namespaces off, where a kernel has them, of which kind, the value that does, and one that does not.
 SWITCHES: Final = (
-    ("user.max_user_namespaces", "0", "10000"),
-    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("user.max_user_namespaces", "user", "0", "10000"),
+    ("kernel.unprivileged_userns_clone", "user", "0", "1"),
+    ("user.max_net_namespaces", "network", "0", "10000"),
 )  # fmt: skip
 APPARMOR: Final = ("kernel.apparmor_restrict_unprivileged_userns", "1", "0")
 
@@ -51,19 +54,49 @@ def tun_refused(error: OSError, path: str = TUN) -> Refused:
     )
 
 
+def existing_tun_refused(error: OSError, name: str) -> Refused:
+    """The interface `name` could not be attached to."""
+    if error.filename:
+        return tun_refused(error)
+    made = f"sudo ip tuntap add dev {name} mode tun user $USER"
+    if error.errno == errno.ENODEV:
+        return Refused(NOT_A_TUN, f"there is no interface {name!r} here; make it with: {made} (or leave --tun away)")
+    if error.errno == errno.EBUSY:
+        return Refused(NOT_A_TUN, f"the interface {name!r} is in use by another program")
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return Refused(
+            NO_CAPABILITY,
+            f"the interface {name!r} is not this user's: {error.strerror}; make it theirs with: {made}, {OTHERWISE}",
+        )
+    return Refused(NOT_A_TUN, f"the interface {name!r} is no TUN that packets can be read from: {error.strerror}")
+
+
 def user_namespaces_off(error: OSError) -> Refused:
-    """unshare(CLONE_NEWUSER) failed."""
-    for name, off, on in SWITCHES:
+    """unshare(CLONE_NEWUSER | CLONE_NEWNET) failed."""
+    for name, what, off, on in SWITCHES:
         if setting(name) == off:
             return Refused(
                 USER_NAMESPACES_OFF,
-                f"user namespaces are off here ({name} = {off}), so an ordinary user cannot make a network of their own;"
+                f"{what} namespaces are off here ({name} = {off}), so an ordinary user cannot make a network of their own;"
                 f" allow it with: sudo sysctl -w {name}={on}, {OTHERWISE}",
             )
     return Refused(
         USER_NAMESPACES_OFF,
         f"no user namespace can be made here ({error.strerror}), so an ordinary user cannot make a network of their own;"
         f" a container's or a system's policy forbids it: allow unshare(CLONE_NEWUSER) there, {OTHERWISE}",
+    )
+
+
+def no_network_namespace(error: OSError) -> Refused:
+    """unshare(CLONE_NEWNET) failed for somebody who has the right to it."""
+    cause = error.strerror or "refused"
+    if setting("user.max_net_namespaces") == "0":
+        cause, remedy = "user.max_net_namespaces = 0", "sysctl -w user.max_net_namespaces=10000"
+    else:
+        remedy = "a kernel, or a container's policy, that has them"
+    return Refused(
+        NETWORK_NAMESPACES_OFF,
+        f"no network namespace can be made here ({cause}); allow it with: {remedy} (synfin demo needs no right at all)",
     )
 
 

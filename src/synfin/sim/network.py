@@ -56,6 +56,7 @@ class Network:
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
         self.addresses: dict[bytes, Node] = {}
+        self.elsewhere: Node | None = None  # who is reached by every address that no node has
         self._stream = stream
         self._ways: dict[str, list[Direction]] = {}  # node -> what leads away from it
         self._routes: dict[str, dict[bytes, Direction | None]] = {}
@@ -114,12 +115,12 @@ class Network:
         Nothing leads from a host to itself either: a stack keeps what it sends to itself.
         """
         routes = self._routes[node.name]
+        if address not in self.addresses:  # there may be many: a flood makes them up
+            address = b""
         if address in routes:
             return routes[address]
-        goal = self.addresses.get(address)
-        way = None if goal is None or goal is node else self._search(node, goal)
-        if goal is not None:  # unknown addresses may be many: a flood makes them up
-            routes[address] = way
+        goal = self.addresses.get(address, self.elsewhere)
+        way = routes[address] = None if goal is None or goal is node else self._search(node, goal)
         return way
 
     def _search(self, start: Node, goal: Node) -> Direction | None:

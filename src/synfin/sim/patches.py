@@ -28,6 +28,7 @@ from synfin.sockets.descriptors import FIRST, current_descriptors
 from synfin.sockets.endpoint import READ, WRITE
 from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import current_host
+from synfin.sockets.standin import stand_in
 
 # Modules whose copies of a function stay as they are: they measure or wait for real things.
 UNTOUCHED: Final = (
@@ -43,30 +44,15 @@ _REAL_NAMES: Final = {name: getattr(socket, name) for name in (
 )}  # fmt: skip
 
 
-class StandInMeta(type):
-    """Makes `socket.socket(...)` give a simulated socket, and isinstance hold for it and for the kernel's."""
-
-    def __call__(
-        cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any
-    ) -> Any:
-        if cls.__bases__ != (REAL,):  # somebody's subclass of the stand-in
-            return super().__call__(family, type, proto, fileno, **more)
-        simulated = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
-        if timing.world() is None or not simulated:
-            return REAL(family, type, proto, fileno)
-        return Socket(family, type, proto, fileno)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, REAL) if cls.__bases__ == (REAL,) else super().__instancecheck__(instance)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, REAL) if cls.__bases__ == (REAL,) else super().__subclasscheck__(subclass)
+def _socket(family: int, type: int, proto: int, fileno: int | None) -> Any:
+    """What socket.socket(...) is: simulated inside of a run, where it is the internet's."""
+    simulated = family in (-1, socket.AF_INET, socket.AF_INET6) if fileno is None else fileno >= FIRST
+    if timing.world() is None or not simulated:
+        return REAL(family, type, proto, fileno)
+    return Socket(family, type, proto, fileno)
 
 
-class StandIn(REAL, metaclass=StandInMeta):  # type: ignore[misc, valid-type]
-    """What `socket.socket` is during a run."""
-
-    __slots__ = ()
+STAND_IN: Final[Any] = stand_in(_socket)
 
 
 def _getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
@@ -218,7 +204,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (random.Random, "seed", timing.seed),
         (random, "seed", timing.seed.__get__(random._inst)),
         (uuid, "uuid1", timing.uuid1),
-        (socket, "socket", StandIn),
+        (socket, "socket", STAND_IN),
         (socket, "getaddrinfo", _getaddrinfo),
         (socket, "getnameinfo", _getnameinfo),
         (socket, "gethostbyname", _gethostbyname),
@@ -255,25 +241,25 @@ class Patches:
         self._token: Any = None
 
     def __enter__(self) -> Self:
-        if timing.world() is not None or socket.socket is StandIn:
+        if timing.world() is not None or socket.socket is STAND_IN:
             raise UsageError("one simulated run at a time: this one would run inside of another, or beside it")
         self._token = timing.WORLD.set(self._world)
         self._random_state = random.getstate()
         random.seed(int.from_bytes(self._world.stream.derive("random"), "big"))
         copies: dict[int, tuple[str, Any]] = {}
-        for owner, name, stand_in in _replacements():
+        for owner, name, instead in _replacements():
             original = vars(owner)[name]
-            self._put(owner, name, stand_in)
+            self._put(owner, name, instead)
             if callable(original) and owner is not random.Random:
-                copies[id(original)] = (name, stand_in)
+                copies[id(original)] = (name, instead)
         self._serve_copies(copies)
-        for owner, name, stand_in in _in_libraries():
-            self._put(owner, name, stand_in)
+        for owner, name, instead in _in_libraries():
+            self._put(owner, name, instead)
         return self
 
-    def _put(self, owner: Any, name: str, stand_in: Any) -> None:
+    def _put(self, owner: Any, name: str, instead: Any) -> None:
         self._undo.append((owner, name, vars(owner)[name]))
-        setattr(owner, name, stand_in)
+        setattr(owner, name, instead)
 
     def _serve_copies(self, copies: dict[int, tuple[str, Any]]) -> None:
         """Modules that took a function by name."""

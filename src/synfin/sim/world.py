@@ -13,6 +13,7 @@ from synfin.engine.errors import UsageError
 from synfin.engine.handshake import initial_sequence_number
 from synfin.engine.seq import MASK
 from synfin.sim.clock import Clock, Timer, nanoseconds
+from synfin.sim.flood import Flood, flood_times
 from synfin.sim.host import SimHost
 from synfin.sim.line import Tap
 from synfin.sim.link import Link
@@ -156,6 +157,40 @@ class World:
         for host in self.hosts.values():
             host.refresh()
         return link
+
+    def flood(
+        self, target: str | SimHost, *, rate: float, duration: float, at: float | None = None, port: int = 80, version: int = 4,
+        sources: str = "random", answering: float = 0.0, options: bool = True, delay: float = 0.01,
+    ) -> Flood:  # fmt: skip
+        """Flood `port` of the host `target` with `rate` SYNs a second for `duration` seconds, from `at` seconds on or now.
+
+        sources: whom they claim to come from: "random" (any address), a prefix ("198.51.0.0/16"), or one address.
+        answering: the share of these addresses behind which a host exists that answers a SYN,ACK with RST.
+        version: 4 or 6, of IP. options: whether the SYNs offer what today's hosts do; False: nothing but the MSS.
+        delay: seconds one way between the target and all those addresses.
+
+        Raises UsageError for what makes no sense. A world has one flood at a time on its way to addresses that no host has.
+        """
+        host = self.network.node(target)
+        if not isinstance(host, SimHost):
+            raise UsageError(f"a flood's target is a host, and {host.name!r} is none")
+        own = [address for address in host.addresses if len(address) == (4 if version == 4 else 16)]
+        if not own:
+            raise UsageError(f"{host.name!r} has no address of IP version {version!r}")
+        begins, lasts = flood_times(at, duration, self.clock.now)
+        number = 1 + sum(isinstance(node, Flood) for node in self.network.nodes.values())
+        name = "attacker" if number == 1 else f"attacker{number}"
+        flood = Flood(
+            name, self.network, self.stream(f"flood:{name}"), self.network.addresses.__contains__, target=own[0], port=port,
+            sources=sources, rate_=rate, answering=answering, options=options,
+        )  # fmt: skip
+        self.network.add(flood)
+        self.network.link(flood, host, delay=delay)
+        self.network.elsewhere = flood
+        for each in self.hosts.values():
+            each.refresh()
+        flood.run(begins, lasts)
+        return flood
 
     def tap(self, tap: Tap) -> None:
         """Tell `tap` of every packet from now on; to be called before the first packet is sent."""

@@ -138,12 +138,13 @@ class Blocking:
         if self._timeout != 0.0:
             self.waits.turn(what)
         with self.waits.lock:
+            if self._timeout == 0.0:
+                return call(*arguments)
             while True:
                 try:
                     return call(*arguments)
                 except BlockingIOError:
-                    if self._timeout == 0.0:
-                        raise
+                    pass
                 self.wait(what, interest)
 
     def wait(self, what: str, interest: int) -> None:

@@ -6,7 +6,7 @@ Must not know what carries the packets: the simulation and the real-time driver 
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -44,6 +44,10 @@ class Host:
     name: str
     stack: Stack
     descriptors: "Descriptors | None" = None  # those of its sockets, where a driver with threads has its own
+
+    # Serves the stack from inside a call until `done()` holds, at most so many seconds: hold(done, seconds). There where the
+    # stack is served by the thread that calls, and can be.
+    hold: "Callable[[Callable[[], bool], float], None] | None" = None
 
     _waits: "Waits | None" = None
     lock: AbstractContextManager[Any] = nullcontext()  # the stack's; nobody else is there where there are no threads

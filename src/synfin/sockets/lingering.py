@@ -1,7 +1,8 @@
 """SO_LINGER with a time: a close that waits until the peer has acknowledged all that was sent, and the FIN.
 
 Owns that wait. When the time is over close returns all the same and the stack goes on by itself, as Linux's does (tcp_close,
-sk_stream_wait_close). Knows a connection by its state only; how somebody waits is the driver's.
+sk_stream_wait_close). As there, a socket that does not block waits here too, and an event loop with it. Knows a connection by
+its state only; how somebody waits is the driver's.
 """
 
 from typing import Final
@@ -37,10 +38,12 @@ def close(endpoint: Endpoint, descriptors: Descriptors, fd: int) -> None:
         connection = endpoint.connection
         descriptors.close(fd)
         settings, waits = endpoint.settings, endpoint.host.waits
-        if not endpoint.closed or connection is None or waits is None or not settings.linger_on:
+        if not endpoint.closed or connection is None or not settings.linger_on or connection.state not in UNFINISHED:
             return
-        if connection.state in UNFINISHED:
+        if waits is not None:
             _wait(waits, connection, settings.linger_seconds)
+        elif endpoint.host.hold is not None:
+            endpoint.host.hold(lambda: connection.state not in UNFINISHED, settings.linger_seconds)
 
 
 def _wait(waits: Waits, connection: Connection, seconds: int) -> None:

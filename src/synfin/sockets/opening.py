@@ -15,7 +15,7 @@ from synfin.engine.segment import Buffer
 from synfin.engine.state import State
 from synfin.sockets.calls import Address, Caller, errno_of_end, excerpt, failure, name_of, refusal
 from synfin.sockets.host import Host
-from synfin.sockets.options import Settings
+from synfin.sockets.options import Settings, buffers_of
 from synfin.stack.addresses import ANY4, ANY6, listener_key, local_of, local_port_of, remote_of, remote_port_of
 from synfin.stack.errors import StackError
 from synfin.stack.ports import Binding
@@ -209,8 +209,14 @@ class Opening(Caller):
         connection.watcher = self
         while connection.next_event() is not None:  # what they say is read from the connection's levels
             pass
+        now = self.host.now()
         if self.settings.oob_inline:
-            connection.set_option("oob_inline", 1, self.host.now())
+            connection.set_option("oob_inline", 1, now)
+        if connection.close_reason is None:
+            for name, value in buffers_of(self.settings, connection):
+                connection.set_option(name, value, now)
+            if connection.next_deadline() == 0:
+                self._stack.attend(connection, now)  # the window may have opened
 
     # --- connect
 

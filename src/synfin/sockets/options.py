@@ -1,17 +1,18 @@
 """Socket options: what setsockopt and getsockopt know, and what they answer with, as Linux does.
 
 Owns the table of options and the values set before there is a connection. An option that does not act is not there:
-ENOPROTOOPT, never a silent success.
+ENOPROTOOPT, never a silent success. So IP_TTL and IPV6_UNICAST_HOPS are not: a stack sends all its packets with one TTL.
 """
 
 import errno
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from synfin.engine.config import MILLISECOND, SECOND, TcpConfig
+from synfin.engine.connection import Connection
 from synfin.engine.info import STATE_NUMBER
 from synfin.engine.segment import Buffer
 from synfin.engine.state import State
@@ -87,6 +88,16 @@ INFO_WORDS: Final = (
     "tcpi_rcv_ssthresh", "tcpi_rtt", "tcpi_rttvar", "tcpi_snd_ssthresh", "tcpi_snd_cwnd", "tcpi_advmss", "tcpi_reordering",
     "tcpi_rcv_rtt", "tcpi_rcv_space", "tcpi_total_retrans",
 )  # fmt: skip
+# What newer kernels append, in groups of 64-bit and 32-bit numbers.
+INFO_LATER: Final = (
+    "tcpi_pacing_rate", "tcpi_max_pacing_rate", "tcpi_bytes_acked", "tcpi_bytes_received",
+    "tcpi_segs_out", "tcpi_segs_in", "tcpi_notsent_bytes", "tcpi_min_rtt", "tcpi_data_segs_in", "tcpi_data_segs_out",
+    "tcpi_delivery_rate", "tcpi_busy_time", "tcpi_rwnd_limited", "tcpi_sndbuf_limited",
+    "tcpi_delivered", "tcpi_delivered_ce",
+    "tcpi_bytes_sent", "tcpi_bytes_retrans",
+    "tcpi_dsack_dups", "tcpi_reord_seen", "tcpi_rcv_ooopack", "tcpi_snd_wnd", "tcpi_rcv_wnd", "tcpi_rehash",
+)  # fmt: skip
+INFO: Final = struct.Struct("=8B24I 4Q6I 4Q2I 2Q6I")
 
 
 Get = Callable[["Endpoint"], int | bytes]
@@ -154,8 +165,22 @@ def _buffer(name: str) -> tuple[Get, Set]:
         value = min(max(value, 1152), 1 << 30)  # half of SOCK_MIN_RCVBUF
         endpoint.settings.change(name, value)
         endpoint.apply(name, value)
+        listener = endpoint.listener
+        # What half-open connections were offered, window and scale, follows from the listener's buffer: while there are any it
+        # stays, and `buffers_of` is what changes the connections accepted meanwhile.
+        if listener is not None and not listener.half_open:
+            listener.config = listener.config.replace(**{name: value})
 
     return get, set_
+
+
+def buffers_of(settings: Settings, connection: Connection) -> Iterator[tuple[str, int]]:
+    """The buffers that an accepted `connection` inherits and does not have yet: name, bytes."""
+    for name in ("receive_buffer", "send_buffer"):
+        default = getattr(connection.config, name)
+        value = settings.changed(name, default)
+        if value != default:
+            yield name, value
 
 
 def _get_nodelay(endpoint: "Endpoint") -> int:
@@ -194,9 +219,15 @@ def _get_maxseg(endpoint: "Endpoint") -> int:
 
 
 def _set_maxseg(endpoint: "Endpoint", value: int) -> None:
-    if not 88 <= value <= 32_767 or endpoint.connection is not None:  # TCP_MIN_MSS, MAX_TCP_WINDOW
+    """0 takes back what was set. A connection that lives sends smaller segments from now on (tcp(7): "for outgoing TCP
+    packets"); Linux takes the value there, and acts on it only in the next handshake."""
+    if value and not 88 <= value <= 32_767:  # TCP_MIN_MSS, MAX_TCP_WINDOW
         raise failure(errno.EINVAL)
     endpoint.settings.change("mss", value)
+    if endpoint.listener is not None:
+        endpoint.listener.config = endpoint.listener.config.replace(mss=value)
+    if value:
+        endpoint.apply("mss", value)
 
 
 def _set_v6only(endpoint: "Endpoint", value: int) -> None:
@@ -222,16 +253,16 @@ def _get_congestion(endpoint: "Endpoint") -> bytes:
 
 
 def _get_info(endpoint: "Endpoint") -> bytes:
-    """struct tcp_info up to tcpi_total_retrans, 104 bytes; what synfin does not count is 0."""
+    """struct tcp_info up to tcpi_rehash, 240 bytes; what synfin does not count is 0."""
     connection = endpoint.connection
     if connection is None:
         state = State.LISTEN if endpoint.listening else State.CLOSED
-        return struct.pack("=8B24I", STATE_NUMBER[state], *(31 * [0]))
+        return bytes([STATE_NUMBER[state]]).ljust(INFO.size, b"\0")
     info = connection.info(endpoint.host.now())
     head = (info[name] for name in INFO_BYTES)
-    return struct.pack(
-        "=8B24I", *(min(value, 255) for value in head), info["tcpi_snd_wscale"] | info["tcpi_rcv_wscale"] << 4, 0,
-        *(info.get(name, 0) for name in INFO_WORDS),
+    return INFO.pack(
+        *(min(value, 255) for value in head), info["tcpi_snd_wscale"] | info["tcpi_rcv_wscale"] << 4, 0,
+        *(info.get(name, 0) for name in INFO_WORDS), *(info.get(name, 0) for name in INFO_LATER),
     )  # fmt: skip
 
 
@@ -298,11 +329,11 @@ def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> N
 
 
 def _set_linger(endpoint: "Endpoint", value: Value) -> None:
-    """Off, a close that resets (0 s), or one that waits until all was acknowledged, where a driver lets calls wait."""
+    """Off, a close that resets (0 s), or one that waits until all was acknowledged, where something lets it wait."""
     if isinstance(value, int) or len(value) < 8:
         raise failure(errno.EINVAL)
     on, seconds = struct.unpack("ii", bytes(value[:8]))
-    if on and seconds and endpoint.host.waits is None:
+    if on and seconds and endpoint.host.waits is None and endpoint.host.hold is None:
         raise failure(errno.ENOPROTOOPT)
     endpoint.settings.linger_on = bool(on)
     if on:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -24,6 +24,7 @@ from synfin.sockets.driver import LINGER, ThreadDriver
 from synfin.sockets.face import REAL, Socket
 from synfin.sockets.host import Host, speaking
 from synfin.sockets.readiness import Polling
+from synfin.sockets.standin import stand_in
 from synfin.sockets.undecided import Undecided
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -37,28 +38,6 @@ _RESOLVERS: Final = {name: getattr(socket, name) for name in (
     "getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr",
 )}  # fmt: skip
 _START: Final = threading.Thread.start
-
-
-class StandInMeta(type):
-    """Makes `socket.socket(...)` choose, and isinstance hold for whatever was chosen."""
-
-    choose: Callable[..., Any]
-
-    def __call__(cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None, **more: Any) -> Any:
-        if cls.__bases__ != (REAL,):  # somebody's subclass of the stand-in
-            return super().__call__(family, type, proto, fileno, **more)
-        return cls.choose(family, type, proto, fileno)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, REAL) if cls.__bases__ == (REAL,) else super().__instancecheck__(instance)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, REAL) if cls.__bases__ == (REAL,) else super().__subclasscheck__(subclass)
-
-
-def stand_in(choose: Callable[..., Any]) -> type:
-    """A class to stand for socket.socket: `choose(family, type, proto, fileno)` makes the socket."""
-    return StandInMeta("socket", (REAL,), {"__slots__": (), "choose": staticmethod(choose)})
 
 
 class Addresses:
@@ -219,24 +198,31 @@ def selecting(polling: Polling) -> list[tuple[Any, str, Any]]:
 def replaced(listed: list[tuple[Any, str, Any]]) -> Iterator[None]:
     """The stand-ins in place, also in modules that took the original by name; the originals again at the end."""
     undo: list[tuple[Any, str, Any]] = []
-
-    def put(owner: Any, name: str, value: Any) -> None:
-        undo.append((owner, name, vars(owner)[name]))
-        setattr(owner, name, value)
-
     try:
         copies = {id(vars(owner)[name]): value for owner, name, value in listed if not isinstance(owner, type)}
-        for owner, name, value in listed:
-            put(owner, name, value)
-        for module_name, module in list(sys.modules.items()):
-            if module_name.partition(".")[0] not in UNTOUCHED and hasattr(module, "__dict__"):
-                for name, value in list(vars(module).items()):
-                    if id(value) in copies:
-                        put(module, name, copies[id(value)])
+        for entry in listed:
+            _put(*entry, undo)
+        for entry in list(_taken_by_name(copies)):
+            _put(*entry, undo)
         yield
     finally:
         for owner, name, original in reversed(undo):
             setattr(owner, name, original)
+
+
+def _put(owner: Any, name: str, value: Any, undo: list[tuple[Any, str, Any]]) -> None:
+    undo.append((owner, name, vars(owner)[name]))
+    setattr(owner, name, value)
+
+
+def _taken_by_name(copies: dict[int, Any]) -> Iterator[tuple[Any, str, Any]]:
+    """As `replacements`: modules that took something by name whose stand-in is in `copies` under its id."""
+    for module_name, module in list(sys.modules.items()):
+        if module_name.partition(".")[0] in UNTOUCHED or not hasattr(module, "__dict__"):
+            continue
+        for name, value in list(vars(module).items()):
+            if id(value) in copies:
+                yield module, name, copies[id(value)]
 
 
 @contextmanager

@@ -87,17 +87,21 @@ class Records:
             with self._lock:
                 interest = self._flush()
                 if not done and (reads or not interest):
-                    try:
-                        result, done = call(*arguments), True
-                        interest = self._flush()
-                    except ssl.SSLWantReadError:
-                        interest = self._want()
-                    except ssl.SSLError:
-                        self._flush()  # the alert
-                        raise
+                    done, result, interest = self._enter(call, *arguments)
             if (done and reads) or (interest and not self._wait(blocking, interest, late, done)):
                 break
         return result
+
+    def _enter(self, call: Callable[..., Any], *arguments: Any) -> tuple[bool, Any, int]:
+        """Call OpenSSL, with the lock held. Returns whether the call is done, its result, and what is to be waited for."""
+        try:
+            result = call(*arguments)
+        except ssl.SSLWantReadError:
+            return False, None, self._want()
+        except ssl.SSLError:
+            self._flush()  # the alert
+            raise
+        return True, result, self._flush()
 
     def _want(self) -> int:
         """OpenSSL wants to read: what to wait for, 0 when it has got something."""

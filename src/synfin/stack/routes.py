@@ -1,17 +1,18 @@
 """Between which addresses a connection runs, and how large a packet its path was found to take.
 
-Owns the choice of source and destination, and what ICMP has told of paths: it is forgotten after PATH_LIFETIME, so that a path
-that has become wider is noticed by the next connection (RFC 1191 6.3, RFC 8201 4). Knows no connection.
+Owns the choice of source and destination, and what ICMP has told of paths: it is forgotten after PATH_LIFETIME, so
+that a path that has become wider is noticed by the next connection; one that lives tries it then by itself (engine/path.py;
+RFC 1191 6.3, RFC 8201 4). Knows no connection.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from synfin.engine.config import SECOND
+from synfin.engine.path import LIFETIME
 from synfin.stack.addresses import is_host, text
 from synfin.stack.errors import AddressNotAvailable, InvalidAddress, NetworkUnreachable
 
-PATH_LIFETIME: Final = 600 * SECOND
+PATH_LIFETIME: Final = LIFETIME
 MOST_PATHS: Final = 1024  # the one learned first is forgotten first
 
 

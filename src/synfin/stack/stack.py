@@ -18,6 +18,8 @@ from synfin.device.base import Device
 from synfin.engine import closed, path
 from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.connection import Connection
+from synfin.engine.cookies import Cookies
+from synfin.engine.counts import ListenerCounts
 from synfin.engine.entry import Entry
 from synfin.engine.errors import DropReason
 from synfin.engine.handshake import initial_sequence_number, timestamp_offset
@@ -27,20 +29,19 @@ from synfin.engine.segment import NOT_TCP, RETRANSMISSIONS, RST, SYN, Buffer, Ou
 from synfin.engine.state import State, Trigger
 from synfin.engine.timewait import TimeWait
 from synfin.stack.addresses import (
-    ANY4,
-    ANY6,
+    IP4_KEY,
+    PORT_ZERO,
     is_host,
-    listener_key,
     local_of,
     local_port_of,
     make_key,
     remote_of,
-    remote_port_of,
     text,
 )  # fmt: skip
 from synfin.stack.counters import Counters, Tally
 from synfin.stack.errors import AddressInUse, AddressNotAvailable, InvalidAddress
-from synfin.stack.internet import Internet
+from synfin.stack.internet import Internet, PathReport
+from synfin.stack.listening import Listening, limits
 from synfin.stack.ports import EPHEMERAL, Binding, Ports, Random, overlap
 from synfin.stack.routes import Paths, choose
 from synfin.stack.schedule import Schedule, TimeWaits
@@ -51,8 +52,6 @@ ESTABLISHED: Final = State.ESTABLISHED
 TIME_WAIT: Final = State.TIME_WAIT
 ROOM: Final = 1 << 40  # bytes a device takes at once: none of ours says no
 MAX_SUPER_SEGMENT: Final = 65_435  # bytes of payload: with 100 of IPv6's and TCP's headers the length field still holds it
-MAX_BACKLOG: Final = 4096  # net.core.somaxconn
-MIN_SYN_BACKLOG: Final = 8  # half-open records that even listen(0) may keep
 
 
 class Stack:
@@ -84,13 +83,13 @@ class Stack:
         self.paths: Paths = Paths()
         self.ports: Ports = Ports(secret, random, *ephemeral_ports)
         self._own: frozenset[bytes] = frozenset(addresses)
-        self._secret: bytes = secret
         self._isn: Callable[[bytes, int], int] = isn or partial(initial_sequence_number, secret)
+        self._timestamp_offset: Callable[[bytes], int] = partial(timestamp_offset, secret)
+        self._cookies: Cookies = Cookies(secret)
         self._wake: Callable[[], None] | None = wake
         self._tally: Tally = Tally(self.counters, observer)
         self._table: dict[bytes, Entry] = {}
-        self._listeners: dict[bytes, Listener] = {}  # by local address and port
-        self._bindings: dict[bytes, Binding] = {}  # of listeners, by key
+        self._listening: Listening = Listening(addresses, self.ports)
         self._touched: list[Entry] = []
         self._replies: list[tuple[bytes, Outgoing]] = []  # to those who found no socket
         self._out: list[Outgoing] = []
@@ -105,9 +104,6 @@ class Stack:
 
     def _dropped(self, now: int, reason: DropReason) -> None:
         self._tally.dropped(now, b"", reason, None)
-
-    def _timestamp_offset(self, key: bytes) -> int:
-        return timestamp_offset(self._secret, key)
 
     # --- packets in
 
@@ -146,6 +142,8 @@ class Stack:
             self.receive_packet(found, now, verify=verify)
         elif found is not None:
             connection = self._table.get(found.key)
+            if connection is None and self._half_open_error(found, now):
+                return
             if not isinstance(connection, Connection) or not connection.path_error(*found[1:], now):
                 self._tally.dropped(now, found.key, DropReason.ICMP_UNPROVEN, None)
                 return
@@ -153,33 +151,30 @@ class Stack:
                 self.paths.learn(remote_of(found.key), connection.mtu, now)
             self._touch(connection)
 
+    def _half_open_error(self, report: PathReport, now: int) -> bool:
+        """Whether an ICMP error speaks of a half-open entry and is believed."""
+        listener = self._listening.at(report.key)
+        return listener is not None and listener.path_error(report.key, report.kind, report.seq, now)
+
     def _receive_elsewhere(self, key: bytes, segment: Segment, now: int) -> None:
         """No connection has this key: perhaps a listener has."""
-        remote = remote_of(key)
-        if local_of(key) not in self._own:
+        remote, local = (key[:4], key[4:8]) if len(key) == IP4_KEY else (key[:16], key[16:32])
+        if local not in self._own:
             self._tally.dropped(now, key, DropReason.NOT_OURS, segment)
             return
         if not is_host(remote) or (remote in self._own and not self._from_self):
             self._tally.dropped(now, key, DropReason.SOURCE_ADDRESS, segment)
             return
-        if not remote_port_of(key) or not local_port_of(key):
+        if PORT_ZERO in (key[-4:-2], key[-2:]):
             self._tally.dropped(now, key, DropReason.PORT_ZERO, segment)
             return
         if self.observer is not None:
             self.observer.segment_received(now, key, segment)
-        listener = self._listener_for(key)
+        listener = self._listening.at(key)
         if listener is not None:
             self._receive_at(listener, key, segment, now, -1)
         else:
             self._no_socket(key, segment, now)
-
-    def _listener_for(self, key: bytes) -> Listener | None:
-        """The listener at the key's local address and port, or at every address."""
-        if not self._listeners:
-            return None
-        local, port = local_of(key), key[-2:]
-        found = self._listeners.get(local + port)
-        return found if found is not None else self._listeners.get(bytes(len(local)) + port)
 
     def _receive_at(self, listener: Listener, key: bytes, segment: Segment, now: int, above: int) -> None:
         connection = listener.receive_from(key, segment, now, above)
@@ -192,7 +187,7 @@ class Stack:
     def _receive_late(self, entry: TimeWait, segment: Segment, now: int) -> None:
         """For TIME-WAIT. A SYN that may reopen goes to the listener (RFC 6191); without one it is challenged."""
         if segment.flags & SYN:
-            listener = self._listener_for(entry.key)
+            listener = self._listening.at(entry.key)
             if listener is not None and listener.config.time_wait_reuse and entry.may_reopen(segment):
                 entry.end(Trigger.REUSE, now)
                 self._remove(entry)
@@ -381,17 +376,17 @@ class Stack:
 
     def _remove_listener(self, listener: Listener) -> None:
         self._remove(listener)
-        for local in [local for local, found in self._listeners.items() if found is listener]:
-            del self._listeners[local]
-        binding = self._bindings.pop(listener.key, None)
-        if binding is not None:
-            self.ports.unbind(binding)
+        self._listening.remove(listener)
         abandoned, listener.abandoned = listener.abandoned, []
         for connection in abandoned:
             self._touch(connection)
 
+    def listener_counts(self) -> ListenerCounts:
+        """What all listeners have counted, those that are closed too."""
+        return self._listening.counts()
+
     def sockets(self) -> Iterator[Entry]:
-        """Every listener, connection and TIME-WAIT entry, oldest first; half-open ones are in Listener.requests."""
+        """Every listener, connection and TIME-WAIT entry, oldest first; half-open ones are in Listener.half_open_entries."""
         yield from list(self._table.values())
 
     # --- opening
@@ -403,14 +398,10 @@ class Stack:
         way. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
         address, port = local
-        if not 0 <= port <= 65_535 or (address is not None and len(address) not in (4, 16)):
-            raise InvalidAddress(f"no address or port: {local}")
-        if address is not None and any(address) and address not in self._own:
-            raise AddressNotAvailable(f"{text(address)} is not an address of this host")
         if not port:
             used = {local_port_of(key) for key in self._table}
-            return self.ports.bind(address, 0, reuse_address, lambda candidate: candidate in used)
-        return self.ports.bind(address, port, reuse_address, lambda wanted: self._taken(address, wanted, reuse_address))
+            return self._listening.bind(local, reuse_address, lambda candidate: candidate in used)
+        return self._listening.bind(local, reuse_address, lambda wanted: self._taken(address, wanted, reuse_address))
 
     def unbind(self, binding: Binding) -> None:
         """Give up a hold; its connections live on. Repeating it does nothing."""
@@ -428,33 +419,29 @@ class Stack:
 
     def listen(
         self, local: tuple[bytes | None, int], backlog: int, now: int, config: TcpConfig | None = None, *,
-        binding: Binding | None = None, reuse_address: bool = False, syn_backlog: int | None = None,
+        binding: Binding | None = None, reuse_address: bool = False,
     ) -> Listener:  # fmt: skip
         """Passive OPEN at `local` (see `bind`), or at a `binding` made before, which the listener takes over.
 
-        The accept queue is full when it holds more than `backlog` connections; `syn_backlog` half-open ones are kept, by
-        default as many as `backlog` and at least 8. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        The accept queue is full when it holds more than `backlog` connections; `config.syn_backlog` half-open ones are kept,
+        by default as many as `backlog` and at least 8. Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
         made = binding is None
         held = binding or self.bind(local, reuse_address=reuse_address)
         try:
-            self.ports.listen(held)
+            key = self._listening.begin(held)
         except AddressInUse:
             if made:
                 self.ports.unbind(held)
             raise
-        limit = backlog if 0 <= backlog <= MAX_BACKLOG else MAX_BACKLOG
-        locals_ = (ANY4, ANY6) if held.address is None else (held.address,)
-        first = ANY6 if held.address is None and not any(len(own) == 4 for own in self.addresses) else locals_[0]
+        config = config or self.config
+        accept_limit, records = limits(backlog)
         listener = Listener(
-            listener_key(first, held.port), config or self.config,
-            backlog=max(limit, MIN_SYN_BACKLOG) if syn_backlog is None else syn_backlog,
-            accept_limit=limit, mtu=self.device.mtu, isn=self._isn, ts_offset=self._timestamp_offset, observer=self._tally,
+            key, config, backlog=config.syn_backlog or records, accept_limit=accept_limit, mtu=self.device.mtu,
+            isn=self._isn, ts_offset=self._timestamp_offset, cookies=self._cookies, observer=self._tally,
         )  # fmt: skip
-        self._table[listener.key] = listener
-        self._bindings[listener.key] = held
-        for address in locals_:
-            self._listeners[address + held.port.to_bytes(2, "big")] = listener
+        self._table[key] = listener
+        self._listening.add(listener, held)
         listener.listen(now)
         return listener
 

@@ -160,6 +160,10 @@ REASONS: Final[dict[int, Text]] = {
         "路由器说这个包超过了链路的大小，所以用更小的报文段再发；第 {attempt} 次发送",
     ),
     why.NOT_TCP: Text("no segment of TCP's", "不是 TCP 报文段"),
+    why.SYN_ACK_COOKIE: Text(
+        "it agrees, but keeps nothing of {peer}: its sequence number is a cookie that will prove the answer (RFC 4987 3.6)",
+        "同意连接，但不为 {peer} 保存任何信息：它的序号就是 cookie，将用来验证对方的应答（RFC 4987 3.6）",
+    ),
     why.RESET_ACCEPT_QUEUE: Text(
         "a reset, for the accept queue is full",
         "复位，全连接队列已满",
@@ -423,6 +427,7 @@ DROPS: Final[dict[D, Text]] = {
     D.REASSEMBLY_FULL: Text("reassembly full", "重组缓存已满"),
     D.SYN_QUEUE_FULL: Text("SYN queue full", "半连接队列已满"),
     D.ACCEPT_QUEUE_FULL: Text("accept queue full", "全连接队列已满"),
+    D.COOKIE_REFUSED: Text("SYN cookie refused", "SYN cookie 无效"),
     D.AFTER_CLOSE: Text("data after close", "关闭之后的数据"),
 }
 

@@ -4,7 +4,8 @@ Owns fonts and colours. A picture is one file without fonts, scripts or referenc
 but the states' colours.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -23,6 +24,7 @@ INK: Final = "#1f2933"
 GREY: Final = "#667685"
 PALE: Final = "#cbd2d9"
 PAPER: Final = "#ffffff"
+STACK_GAP: Final = 18.0  # pixels between pictures that stand one under the other
 RED: Final = "#c62828"
 ORANGE: Final = "#b45309"
 BLUE: Final = "#1d4ed8"
@@ -109,3 +111,28 @@ def document(width: float, height: float, title: str, description: str, body: It
         height=f"{height:.0f}", role="img", aria_labelledby="title desc", font_family=SANS, fill=INK,
     )  # fmt: skip
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + svg + "\n"
+
+
+def inside(picture: str, number: int) -> tuple[str, float, float]:
+    """A whole file made by `document` as an element of another one, with its width and height in pixels.
+
+    `number` tells it from the other pictures inside: it is added to every id, which must be unique in a file.
+    """
+    element = picture.partition("?>\n")[2].strip()
+    element = re.sub(r'id="([\w-]+)"', rf'id="\1-{number}"', element)
+    element = element.replace('aria-labelledby="title desc"', f'aria-labelledby="title-{number} desc-{number}"')
+    size = re.search(r'width="(\d+)" height="(\d+)"', element)
+    if size is None:
+        raise ValueError("no picture made by svg.document")
+    return element, float(size[1]), float(size[2])
+
+
+def stack(pictures: Sequence[str], title: str, description: str) -> str:
+    """Several whole files made by `document`, one under the other, as one."""
+    body: list[str] = []
+    width = height = 0.0
+    for number, picture in enumerate(pictures, 1):
+        element, wide, high = inside(picture, number)
+        body.append(tag("g", element, transform=f"translate(0 {height:.0f})"))
+        width, height = max(width, wide), height + high + STACK_GAP
+    return document(width, height, title, description, body)

@@ -203,6 +203,13 @@ def test_words_are_substituted_and_places_stay_those_of_the_file() -> None:
     assert error("LINE = 0\nLINE = ?", defines=defines).startswith("a.pkt:2:8: a value expected")
 
 
+def test_a_script_may_define_words_itself() -> None:
+    text = '--define=SIZE=10 --define=CC="reno" --define=N=7\n0 f(SIZE, "SIZE", CC, N) = 0'
+    found = parse_script(text, "a.pkt", {"CC": '"cubic"'}).events[0].action
+    assert isinstance(found, Call)
+    assert found.arguments == (Number(10, "10"), Text("SIZE"), Text("cubic"), Number(7, "7"))
+
+
 def test_a_word_inside_a_string_or_a_comment_is_no_symbol() -> None:
     found = parse_script('0 f("SIZE") = 0 // SIZE', "a.pkt", {"SIZE": "1"}).events[0].action
     assert isinstance(found, Call)

@@ -131,6 +131,30 @@ def test_initial_sequence_numbers_are_the_scripts_own() -> None:
     assert told(outcome) == (PASS, "", ())
 
 
+LISTEN = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 " + OPEN[OPEN.index("socket") : OPEN.index("+0 < S")]
+
+
+def test_the_name_of_an_initial_sequence_number_stays() -> None:
+    text = LISTEN + "+0 < S 0:0(0) win 500 <mss 1000>\n+0 > S. 7:7(0) ack 1 <...>\n+1 > S. {}:{}(0) ack 1 <...>\n"
+    assert play(text.replace("{}", "7")).verdict == PASS
+    assert play(text.replace("{}", "8")).why == ("sequence number",)
+
+
+def test_a_syn_on_an_open_connection_changes_no_numbers() -> None:
+    """RFC 5961 4: it is challenged; what follows counts as before."""
+    text = "+0 < S 5000:5000(0) win 500 <mss 1000>\n+0 > . 1:1(0) ack 1\n+0 < P. 1:11(10) ack 1 win 500\n"
+    text += "+.2 > . 1:1(0) ack 11\n"
+    assert told(opened(text)) == (PASS, "", ())
+
+
+def test_a_syn_after_a_reset_begins_anew() -> None:
+    """RFC 9293 3.5, figure 9: the first SYN was an old duplicate."""
+    text = LISTEN + "+0 < S 90:90(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.1 < R 1:1(0) win 0\n"
+    text += "+.1 < S 100:100(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.1 < . 1:1(0) ack 1 win 500\n"
+    text += "+0 accept(3, ..., ...) = 4\n+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n"
+    assert told(play(text)) == (PASS, "", ())
+
+
 STAMPED = """
 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 bind(3, ..., ...) = 0
@@ -240,7 +264,8 @@ def test_a_call_without_an_end_must_not_wait() -> None:
 
 def test_a_blocking_connect_ends_with_the_handshake() -> None:
     text = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
-    text += "+0...{end} connect(3, ..., ...) = 0\n+0 > S 0:0(0) <...>\n+.2 < S. 0:0(0) ack 1 win 500 <mss 1000>\n+0 > . 1:1(0) ack 1\n"
+    text += "+0...{end} connect(3, ..., ...) = 0\n+0 > S 0:0(0) <...>\n"
+    text += "+.2 < S. 0:0(0) ack 1 win 500 <mss 1000>\n+0 > . 1:1(0) ack 1\n"
     assert play(text.format(end=".2")).verdict == PASS
     assert play(text.format(end=".3")).why == ("time",)
 

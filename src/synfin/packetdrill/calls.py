@@ -356,10 +356,11 @@ class Calls(Arguments):
     def dup(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """dup(2), dup2(2)"""
         file = self.files.get(self.number(arguments[0]))
+        wanted = self.number(arguments[1]) if call.name == "dup2" else -1
 
         def attempt() -> Answer:
             self._made = file
-            return Answer(self.files.free())
+            return Answer(self.files.free() if wanted < 0 else wanted)
 
         return attempt
 

@@ -187,11 +187,9 @@ def _translated(option: TcpOption, flow: Flow) -> TcpOption:
 def differences(expected: TcpPacket, joined: Joined, flow: Flow, rules: Rules, written: bytes) -> list[str]:
     """In which fields what has left is not what is expected: their names. `written` is what the program wrote so far.
 
-    Learns from the packet what the script calls our initial sequence number and timestamps.
+    Learns from the packet what the script calls our timestamps; our initial sequence number was learned before (`Flow.learn`).
     """
     segment = joined.view.segment
-    if expected.flags & joined.flags & SYN and expected.seq is not None and not expected.absolute:
-        flow.learn(joined.flags, joined.seq, expected.seq)
     actual = as_script(joined, flow, expected)
     found = [
         name

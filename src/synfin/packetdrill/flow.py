@@ -44,7 +44,8 @@ class Flow:
     names for it, seen from the remote side, or None."""
 
     __slots__ = (
-        "_identification", "key", "local_isn", "local_live", "local_ts", "ports", "remote_isn", "stamps", "urgent",
+        "_identification", "_last_syn", "_local_known", "_settled", "key", "local_isn", "local_live", "local_ts", "ports",
+        "remote_isn", "stamps", "urgent",
     )  # fmt: skip
 
     def __init__(self, key: bytes, ports: tuple[int, int] | None = None) -> None:
@@ -57,15 +58,20 @@ class Flow:
         self.local_ts: tuple[int, int] | None = None  # the first of them
         self.urgent: set[int] = set()  # offsets in the inbound stream of bytes sent as urgent
         self._identification = 0
+        self._last_syn = 0  # the number of the latest SYN that came in
+        self._local_known = False
+        self._settled = False  # the stack has acknowledged a SYN of the remote side: another SYN changes no numbers
 
     # --- out of the script, onto the wire
 
     def build(self, packet: TcpPacket) -> bytes:
         """The bytes of an inbound packet."""
         syn = packet.flags & SYN
-        if syn:
-            self.remote_isn = packet.seq or 0
         seq = packet.seq or 0
+        if syn:
+            self._last_syn = seq
+            if not self._settled:
+                self.remote_isn = seq
         offset = 0 if syn else seq - 1
         if not (syn or packet.absolute):
             seq += self.remote_isn
@@ -157,10 +163,22 @@ class Flow:
 
     # --- off the wire, into the script
 
-    def learn(self, flags: int, live: int, script: int) -> None:
-        """Our SYN left with the number `live`, which the script calls `script`."""
-        if flags & SYN and not flags & RST:
-            self.local_live, self.local_isn = live, script
+    def learn(self, flags: int, live: int, ack: int, script: int | None) -> bool:
+        """A packet of ours left with the numbers `live` and `ack`; `script` is what the script calls the number of a SYN.
+
+        Returns whether a connection begins anew in the place of one that was.
+        """
+        if flags & RST:
+            return False
+        again = False
+        if flags & SYN:
+            if flags & ACK and ack == (self._last_syn + 1) & MASK:
+                self.remote_isn = self._last_syn
+            if script is not None and (not self._local_known or live != self.local_live):
+                again, self._local_known = self._local_known, True
+                self.local_live, self.local_isn = live, script
+        self._settled |= bool(flags & ACK)
+        return again
 
     def relative(self, live: int) -> int:
         """A sequence number of ours as the script counts."""

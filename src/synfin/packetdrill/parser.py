@@ -31,7 +31,8 @@ from synfin.packetdrill.syntax import (
 
 LARGEST: Final = 1 << 20  # characters: no script is so long
 OPTION: Final = re.compile(r"--([A-Za-z][\w-]*)")
-VALUE: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|[^\s"]+')
+VALUE: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|(?:[^\s"]|"[^"\n]*")+')
+DEFINE: Final = re.compile(r'(?:^|(?<=\s))--define=([A-Za-z_]\w*)=("[^"\n]*"|\S+)', re.MULTILINE)
 BACKQUOTED: Final = re.compile(r"`([^`]*)`")
 CODE: Final = re.compile(r"%\{(.*?)\}%", re.DOTALL)
 LONGEST_TIME: Final = 1 << 40  # seconds
@@ -47,7 +48,9 @@ def parse_script(
     """
     if len(text) > LARGEST:
         raise ScriptError(Place(file, 1, 1), f"a script of more than {LARGEST} characters")
-    source = Source(file, text.replace("\r\n", "\n"), defines or {}, systems)
+    text = text.replace("\r\n", "\n")
+    own: dict[str, str] = dict(DEFINE.findall(text))
+    source = Source(file, text, own | dict(defines or {}), systems)
     options = []
     while source.sees("--"):
         options.append(_option(source))

@@ -31,7 +31,7 @@ MTU6: Final = 1520  # so that one script fits both families: the MSS is the same
 MEANINGLESS: Final = frozenset((
     "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run", "init_scripts",
     "persistent_tun_dev", "tun_dev", "so_filename", "code_command", "code_format", "code_sockopt",
-    "local_linux_use_rack", "is_anyip", "cwnd_check", "initial_sequence_number",
+    "define", "is_anyip",
 ))  # fmt: skip
 BEYOND: Final = ("wire_", "udp_encaps", "fuzz")
 

@@ -35,6 +35,7 @@ PASSES: Final = Text("passes, though the list says that it fails: {reason}", "�
 FAST_PATH: Final = Text(
     "what leaves depends on the fast path: packet {number} differs", "发出的内容取决于快速路径：第 {number} 个报文不同"
 )
+AND: Final = Text(", ", "、")
 RELAXED: Final = Text("Relaxed: {what}: {count} of {total} plays", "已放宽：{what}：共 {total} 次中的 {count} 次")
 TOTAL: Final = Text("total", "合计")
 FOLDER: Final = Text("folder", "目录")
@@ -114,7 +115,7 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     size = max(map(width, labels))
     expected = outcome.expected or END.say(lang)
     actual = outcome.actual or NOTHING.say(lang)
-    why = ", ".join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
+    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
     lines.append(where)
     if outcome.due is not None:
         expected += "   " + DUE.say(lang, earliest=seconds(max(outcome.due[0], 0)), latest=seconds(outcome.due[1]))

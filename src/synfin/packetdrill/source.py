@@ -12,7 +12,9 @@ from synfin.packetdrill.syntax import Place, ScriptError
 
 BLANK: Final = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
 # Where no word is substituted, and words.
-PIECES: Final = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{.*?\}%|[A-Za-z_]\w*|\d\w*', re.DOTALL)
+PIECES: Final = re.compile(
+    r'--define=[^\n]*|//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{.*?\}%|[A-Za-z_]\w*|\d\w*', re.DOTALL
+)
 IFDEF: Final = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|endif|else)\b[ \t]*(\w*)")
 WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 HEX: Final = re.compile(r"0[xX][0-9a-fA-F]+")

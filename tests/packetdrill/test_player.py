@@ -114,6 +114,12 @@ def test_packets_are_joined_up_to_the_expected_length() -> None:
     assert opened(writes + "+0 > . 1:1501(1500) ack 1\n").why == ("length",)
 
 
+def test_an_acknowledgment_without_data_is_joined_with_nothing() -> None:
+    text = "+0 < P. 1:11(10) ack 1 win 20000\n+.3 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 11\n"
+    assert told(opened(text)) == (FAIL, "> . 1:1(0) ack 11 win 65535", ("time",))
+    assert opened(text.replace("+0 >", "* >")).why == ("flags", "length")
+
+
 def test_strict_segments_joins_nothing() -> None:
     text = OPEN + NODELAY + "+0 write(4, ..., 1500) = 1500\n"
     whole, parts = "+0 > P. 1:1501(1500) ack 1\n", "+0 > . 1:1001(1000) ack 1\n+0 > P. 1001:1501(500) ack 1\n"

@@ -243,8 +243,10 @@ class Player:
         return sent.key in self.flows
 
     def _follows(self, joined: Joined, latest: int) -> bool:
-        """Whether the next packet continues `joined`."""
+        """Whether the next packet continues the data of `joined`."""
         sent = self.bench.sent
+        if not joined.payload:
+            return False
         if not self._advance(latest, lambda: bool(sent)) or sent[0].key != joined.packets[0].key:
             return False
         try:

@@ -22,6 +22,7 @@ class TcpConfig:
     mss: int = 0  # largest segment we accept, bytes; 0: from the device's MTU (3.7.1)
     timestamps: bool = True  # RFC 7323 3
     window_scaling: bool = True  # RFC 7323 2
+    window_scale: int = -1  # the shift offered, 0 to 14; -1: the smallest with which the window can say the receive buffer
     gso_max: int = 65_535  # largest super-segment that a device with segmentation offload is given, bytes
 
     # Buffers, bytes
@@ -77,6 +78,7 @@ class TcpConfig:
     def __post_init__(self) -> None:
         rules = (
             (self.mss == 0 or 28 <= self.mss <= 65_495, "mss is 0 or between 28 and 65,495 bytes"),
+            (-1 <= self.window_scale <= 14, "window_scale is -1 or between 0 and 14 (RFC 7323 2.3)"),
             (self.receive_buffer >= 1, "receive_buffer is at least 1 byte"),
             (self.receive_buffer <= 1 << 30, "receive_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
             (self.send_buffer >= 1, "send_buffer is at least 1 byte"),

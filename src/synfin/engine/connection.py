@@ -12,7 +12,7 @@ from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
-from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss, window_scale_for
+from synfin.engine.handshake import Agreement, effective_mss, header_space, offered_scale, receive_mss
 from synfin.engine.info import told
 from synfin.engine.observe import Observer
 from synfin.engine.output import CURRENT, NO_ACK
@@ -100,7 +100,7 @@ class Connection(Entry):
             raise UsageError("connect needs a new connection (RFC 9293 3.10.1)")
         self.syn_since = now
         if self.config.window_scaling:
-            self.receiver.shift = window_scale_for(self.receiver.capacity)
+            self.receiver.shift = offered_scale(self.config, self.receiver.capacity)
         self._move(Trigger.ACTIVE_OPEN, now)
         self.syn_due = self.send_due = True
         if data:

@@ -37,6 +37,11 @@ def window_scale_for(buffer: int) -> int:
     return shift
 
 
+def offered_scale(config: TcpConfig, buffer: int) -> int:
+    """The shift that we offer for windows of up to `buffer` bytes: as configured, or the smallest that does."""
+    return config.window_scale if config.window_scale >= 0 else window_scale_for(buffer)
+
+
 def header_space(key: bytes) -> int:
     """Bytes of IP and TCP header without options."""
     return 40 if len(key) == IP4_KEY else 60
@@ -66,7 +71,7 @@ class Agreement:
         self.timestamps: bool = config.timestamps and syn.has_timestamps
         self.scaling: bool = config.window_scaling and syn.wscale >= 0
         self.send_shift: int = min(syn.wscale, MAX_SHIFT) if self.scaling else 0
-        self.receive_shift: int = window_scale_for(config.receive_buffer) if self.scaling else 0
+        self.receive_shift: int = offered_scale(config, config.receive_buffer) if self.scaling else 0
         self.sack: bool = syn.sack_permitted
         self.send_mss: int = effective_mss(self.peer_mss, mtu - header_space(key), self.timestamps)
 
@@ -80,7 +85,7 @@ class Offer:
         self.config: TcpConfig = config
         self.mss4: int = receive_mss(config, bytes(IP4_KEY), mtu)
         self.mss6: int = receive_mss(config, b"", mtu)
-        self.shift: int = window_scale_for(config.receive_buffer)
+        self.shift: int = offered_scale(config, config.receive_buffer)
         self.window: int = min(config.receive_buffer, MAX_WINDOW)  # never scaled here (RFC 7323 2.2)
 
     def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, reason: int) -> Outgoing:

@@ -324,6 +324,23 @@ def test_the_mss_is_the_same_in_both_families() -> None:
     assert play("--mtu=1400\n" + text.replace("1460", "1360")).verdict == PASS
 
 
+@pytest.mark.parametrize(("scale", "window"), [(-1, 32_768), (0, 65_535), (7, 2048), (14, 16)])
+def test_the_window_scale_is_what_is_configured(scale: int, window: int) -> None:
+    """RFC 7323 2.2: the window of a SYN is not scaled, all others are; 262,144 bytes of buffer."""
+    passive = LISTEN + "+0 < S 0:0(0) win 500 <mss 1000,nop,wscale 0>\n"
+    passive += "+0 > S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 3>\n"
+    passive += "+.01 < . 1:1(0) ack 1 win 500\n+0 accept(3, ..., ...) = 4\n"
+    active = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    active += "+0...0 connect(3, ..., ...) = 0\n"
+    active += "+0 > S 0:0(0) win 65535 <mss 1460,nop,wscale 3>\n+0 < S. 0:0(0) ack 1 win 500 <mss 1000,nop,wscale 0>\n"
+    active += "+0 > . 1:1(0) ack 1 <...>\n"
+    for opening, number in ((passive, 4), (active, 3)):
+        text = opening.replace("wscale 3", f"wscale {3 if scale < 0 else scale}") + f"+0 write({number}, ..., 5) = 5\n"
+        text += f"+0 > P. 1:6(5) ack 1 win {window}\n"
+        outcome = play(text, changes={"window_scale": scale})
+        assert told(outcome) == (PASS, "", ())
+
+
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_icmp_reaches_the_connection_it_speaks_of(family: str) -> None:
     text = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0...0.1 connect(3, ..., ...) = -1 {errno} (x)\n+0 > S 0:0(0) <...>\n"

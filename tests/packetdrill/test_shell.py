@@ -34,6 +34,7 @@ def config_after(line: str, **wanted: object) -> TcpConfig:
         ("sysctl -q -w net.ipv4.tcp_synack_retries=2", "syn_ack_retries", 2),
         ("sysctl net.ipv4.tcp_syn_retries=3", "syn_timeout", 15 * SECOND),
         ('sysctl -q net.ipv4.tcp_rmem="4096 50000 100000"', "receive_buffer", 25_000),
+        ("sysctl -q net.ipv4.tcp_rmem='4096 50000 6291456'", "window_scale", 7),
         ("sysctl -q net.ipv4.tcp_wmem='4096 50000 100000'", "send_buffer", 50_000),
         ("sysctl -q net.ipv4.tcp_fin_timeout=5", "fin_wait_2_timeout", 5 * SECOND),
         ("sysctl -q net.ipv4.tcp_rto_min_us=5000", "rto_min", 5_000_000),

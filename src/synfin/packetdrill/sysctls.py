@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from synfin.engine.config import MICROSECOND, MILLISECOND, SECOND, TcpConfig
+from synfin.engine.handshake import window_scale_for
 from synfin.packetdrill.files import Skip
 
 Changes = dict[str, Any]
@@ -69,8 +70,12 @@ def only(*values: str) -> Rule:
 
 
 def _rmem(text: str, config: TcpConfig) -> Changes:
+    """least, default, most: half of the default is the window (tcp_adv_win_scale), the scale can say the most."""
     parts = text.split()
-    return {"receive_buffer": _number(parts[len(parts) // 2]) // 2}  # tcp_adv_win_scale: half of it is the window
+    found = {"receive_buffer": _number(parts[len(parts) // 2]) // 2}
+    if len(parts) == 3:
+        found["window_scale"] = window_scale_for(_number(parts[2]))
+    return found
 
 
 def _wmem(text: str, config: TcpConfig) -> Changes:

@@ -308,6 +308,15 @@ def test_flows_with_ports_are_told_apart() -> None:
     assert play(text + "+0 > 8080 > 1111 P. 1:6(5) ack 1\n").why == ("ports",)
 
 
+def test_a_script_names_the_port_that_the_stack_chose() -> None:
+    text = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    text += "+0...0.1 connect(3, ..., ...) = 0\n+0 > 1234 > 8080 S 0:0(0) <...>\n+.1 < 8080 > 1234 S. 0:0(0) ack 1 win 500 <mss 1000>\n"
+    text += "+0 > {} . 1:1(0) ack 1\n"
+    assert play(text.format("1234 > 8080")).verdict == PASS
+    assert play(text.format("1235 > 8080")).why == ("ports",)
+    assert play(text.replace("> 1234 > 8080 S", "> 1234 > 80 S").format("1234 > 80")).why == ("ports",)
+
+
 @pytest.mark.parametrize("family", ["ipv4", "ipv6", "ipv4-mapped-ipv6"])
 def test_a_script_plays_in_every_family(family: str) -> None:
     text = f"--ip_version={family}\n" + OPEN + DATA.format(packet="P. 1:501(500) ack 1")

@@ -44,12 +44,13 @@ class Flow:
     names for it, seen from the remote side, or None."""
 
     __slots__ = (
-        "_identification", "_last_syn", "_local_known", "_settled", "key", "local_isn", "local_live", "local_ts", "ports",
-        "remote_isn", "stamps", "urgent",
+        "_active", "_identification", "_last_syn", "_local_known", "_settled", "key", "local_isn", "local_live", "local_ts",
+        "ports", "remote_isn", "stamps", "urgent",
     )  # fmt: skip
 
-    def __init__(self, key: bytes, ports: tuple[int, int] | None = None) -> None:
+    def __init__(self, key: bytes, ports: tuple[int, int] | None = None, *, active: bool = False) -> None:
         self.key = key
+        self._active = active  # the stack chose its port, which the script calls as it likes
         self.ports = ports
         self.remote_isn = 0
         self.local_isn = 0  # as the script has it
@@ -179,6 +180,11 @@ class Flow:
                 self.local_live, self.local_isn = live, script
         self._settled |= bool(flags & ACK)
         return again
+
+    def learn_ports(self, named: tuple[int, int] | None) -> None:
+        """The script says `named` (source, destination) of a packet of ours."""
+        if self._active and self.ports is None and named is not None and named[1] == remote_port_of(self.key):
+            self.ports = named[1], named[0]
 
     def relative(self, live: int) -> int:
         """A sequence number of ours as the script counts."""

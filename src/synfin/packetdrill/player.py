@@ -154,7 +154,7 @@ class Player:
         self._listening = True
 
     def _opened(self, key: bytes) -> None:
-        self.flows[key] = self.current = Flow(key)
+        self.flows[key] = self.current = Flow(key, active=True)
         self._listening = False
 
     def _flow(self, packet: TcpPacket | IcmpPacket) -> Flow:
@@ -209,6 +209,7 @@ class Player:
         except ParseError:
             raise Failed(event, first.at, self._sent_text(first), ("no TCP segment",)) from None
         flow = self._flow_of(first)
+        flow.learn_ports(expected.ports)
         name = None if expected.absolute or not expected.flags & SYN else expected.seq
         if flow.learn(joined.flags, joined.seq, joined.view.segment.ack, name):
             self.calls.streams.of(flow.key).clear()

@@ -161,6 +161,13 @@ def test_a_syn_after_a_reset_begins_anew() -> None:
     assert told(play(text)) == (PASS, "", ())
 
 
+def test_a_syn_that_is_refused_after_a_connection_has_the_numbers_of_its_own_answer() -> None:
+    text = "+0 close(3) = 0\n+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n+0 < R 1:1(0) win 0\n+1 < S 90:90(0) win 500\n"
+    assert told(opened(text + "+0 > R. 0:0(0)! ack 1 win 0\n")) == (PASS, "", ())
+    assert opened(text + "+0 > R. 0:0(0)! ack 91 win 0\n").why == ("ack",)
+    assert opened(text + "+0 > R. 0:0(0)! ack 91! win 0\n").verdict == PASS
+
+
 STAMPED = """
 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 bind(3, ..., ...) = 0
@@ -310,7 +317,8 @@ def test_flows_with_ports_are_told_apart() -> None:
 
 def test_a_script_names_the_port_that_the_stack_chose() -> None:
     text = "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
-    text += "+0...0.1 connect(3, ..., ...) = 0\n+0 > 1234 > 8080 S 0:0(0) <...>\n+.1 < 8080 > 1234 S. 0:0(0) ack 1 win 500 <mss 1000>\n"
+    text += "+0...0.1 connect(3, ..., ...) = 0\n+0 > 1234 > 8080 S 0:0(0) <...>\n"
+    text += "+.1 < 8080 > 1234 S. 0:0(0) ack 1 win 500 <mss 1000>\n"
     text += "+0 > {} . 1:1(0) ack 1\n"
     assert play(text.format("1234 > 8080")).verdict == PASS
     assert play(text.format("1235 > 8080")).why == ("ports",)

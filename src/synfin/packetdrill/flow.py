@@ -169,12 +169,12 @@ class Flow:
 
         Returns whether a connection begins anew in the place of one that was.
         """
+        if flags & (SYN | RST) and flags & ACK and ack == (self._last_syn + 1) & MASK:
+            self.remote_isn = self._last_syn  # it answers that SYN, whatever came before
         if flags & RST:
             return False
         again = False
         if flags & SYN:
-            if flags & ACK and ack == (self._last_syn + 1) & MASK:
-                self.remote_isn = self._last_syn
             if script is not None and (not self._local_known or live != self.local_live):
                 again, self._local_known = self._local_known, True
                 self.local_live, self.local_isn = live, script

@@ -333,6 +333,13 @@ def test_a_script_plays_in_every_family(family: str) -> None:
     assert outcome.history[0][1][0] >> 4 == (6 if family == "ipv6" else 4)
 
 
+def test_lines_may_be_for_one_family() -> None:
+    text = "#ifdef ipv4\n0 read(9, ..., 5) = -1 EBADF (x)\n#endif\n#ifdef ipv6\n0 read(9, ..., 5) = -1 EINTR (x)\n#endif\n"
+    text += "+0 read(9, ..., 5) = -1 EBADF (x)\n"
+    assert [play(text, family=family).verdict for family in ("ipv4", "ipv6", "")] == [PASS, FAIL, PASS]
+    assert play("--ip_version=ipv6\n" + text).verdict == FAIL
+
+
 def test_the_mss_is_the_same_in_both_families() -> None:
     text = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n"
     text += "+0 connect(3, ..., ...) = -1 EINPROGRESS (x)\n+0 > S 0:0(0) <mss 1460,nop,nop,TS val 1 ecr 0,nop,wscale 3>\n"

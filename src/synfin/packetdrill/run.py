@@ -4,6 +4,7 @@ Owns the verdicts and what is told with each. A script is played again with a tr
 it fails in the same way, because nothing is random. Knows no file system and no terminal.
 """
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,7 +15,7 @@ from synfin.packetdrill.compare import LOOSE
 from synfin.packetdrill.failure import Failed, without_time
 from synfin.packetdrill.files import Skip
 from synfin.packetdrill.parser import parse_script
-from synfin.packetdrill.plan import Plan, Wish, make_plan
+from synfin.packetdrill.plan import IPV4, Plan, Wish, make_plan
 from synfin.packetdrill.player import Player
 from synfin.packetdrill.syntax import Script, ScriptError
 from synfin.trace.ladder import build_ladder
@@ -27,6 +28,8 @@ SKIP: Final = "SKIP"
 ERROR: Final = "ERROR"
 XFAIL: Final = "XFAIL"
 VERDICTS: Final = (PASS, FAIL, SKIP, ERROR, XFAIL)
+
+IP_VERSION: Final = re.compile(r"^[ \t]*--ip_version=(\w+)", re.MULTILINE)
 
 FEATURE: Final = "feature"
 UNMAPPED: Final = "unmapped"
@@ -70,10 +73,16 @@ class Outcome:
 def play_text(text: str, file: str, wish: Wish, lang: str = "en") -> Outcome:
     """Play the script in `text` once, as `wish` says; the ladder speaks `lang`. Raises nothing for what stands in it."""
     try:
-        script = parse_script(text, file, wish.defines, frozenset((wish.profile.system,)))
+        script = parse_script(text, file, wish.defines, frozenset((wish.profile.system, _family(text, wish))))
     except ScriptError as error:
         return _unread(file, wish, error)
     return play_script(script, wish, lang)
+
+
+def _family(text: str, wish: Wish) -> str:
+    """The family that the script will be played in, as `#ifdef` finds it."""
+    own = IP_VERSION.search(text)
+    return wish.family or (own.group(1) if own else IPV4)
 
 
 def play_script(script: Script, wish: Wish, lang: str = "en") -> Outcome:

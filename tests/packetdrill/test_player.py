@@ -6,6 +6,7 @@ import pytest
 
 from synfin.packetdrill.bench import Keeper
 from synfin.packetdrill.run import FAIL, PASS, play_text
+from synfin.stack.stack import Stack
 from tests.packetdrill.playing import OPEN, opened, play, told, wish
 
 NODELAY = "+0 setsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], 4) = 0\n"
@@ -383,6 +384,11 @@ def test_a_stack_that_never_sends_fails_every_script_that_expects_a_packet(
     monkeypatch.setattr(Keeper, "send", lambda self, packet, key, out: None)
     for strict in (True, False):
         assert play_text(text, str(path), wish(strict=strict)).verdict == FAIL
+
+
+def test_a_stack_that_does_not_come_to_rest_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "next_deadline", lambda self: 0)
+    assert told(play(OPEN)) == (FAIL, "10000 steps without time passing", ())
 
 
 def test_equal_plays_are_equal() -> None:

@@ -36,6 +36,7 @@ from synfin.wire.packet import parse_packet
 
 SECRET: Final = b"packetdrill: the same every time"
 MOST_PACKETS: Final = 100_000  # that leave in one script
+MOST_STEPS: Final = 10_000  # at one moment
 NAME: Final = "synfin"
 PEER: Final = "script"
 
@@ -151,15 +152,19 @@ class Bench(Host):
     def run_until(self, when: int, stop: Callable[[], bool] | None = None) -> bool:
         """Let time pass up to `when` (ns), timers at that very time included; ends early when `stop()` holds.
 
-        Returns whether it did.
+        Returns whether it did. Raises Runaway when the stack does not come to rest.
         """
         if stop is not None and stop():
             return True
         stack = self.stack
+        idle = 0
         while True:
             deadline = stack.next_deadline()
             if deadline > when or deadline == NEVER:
                 break
+            idle = 0 if deadline > self.clock else idle + 1
+            if idle > MOST_STEPS:
+                raise Runaway(f"{MOST_STEPS} steps without time passing")
             self.clock = max(self.clock, deadline)
             stack.handle_timers(self.clock)
             self.settle()

@@ -292,6 +292,11 @@ def test_code_blocks_are_one_program_with_the_values_of_the_moment() -> None:
     assert told(outcome) == (FAIL, "1", ("assertion",))
 
 
+def test_an_assertion_that_does_not_hold_tells_the_values() -> None:
+    assert opened("+0 %{ assert tcpi_unacked == 5 and tcpi_state }%\n").actual == "tcpi_unacked = 0, tcpi_state = 1"
+    assert opened("+0 %{ assert 1 ==  2 }%\n").actual == "assert 1 == 2"
+
+
 def test_code_that_is_no_python_or_asks_for_what_is_not_there() -> None:
     broken = opened("+0 %{ x = = }%\n")
     assert (broken.verdict, broken.kind) == ("ERROR", "parse")

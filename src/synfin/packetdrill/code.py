@@ -5,6 +5,7 @@ but look; that is no security boundary: play only scripts that you would run. Kn
 """
 
 import builtins
+import re
 import textwrap
 from collections.abc import Mapping
 from types import CodeType
@@ -18,6 +19,7 @@ HARMLESS: Final = (
     "map", "max", "min", "pow", "range", "repr", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip",
     "AssertionError", "Exception", "ValueError", "KeyError", "TypeError", "True", "False", "None",
 )  # fmt: skip
+USED: Final = re.compile(r"\btcpi_\w+")
 PREFIXES: Final = ("TCPI_", "TCP_", "SO_")
 
 
@@ -64,7 +66,7 @@ class Program:
         try:
             exec(code, names)
         except AssertionError as error:
-            raise AssertionError(str(error) or _said(text)) from None
+            raise AssertionError(str(error) or _values(text, values)) from None
         except NameError as error:
             if (error.name or "").startswith("tcpi_"):
                 raise Skip(str(error.name)) from None
@@ -73,5 +75,7 @@ class Program:
             raise CodeError(f"{type(error).__name__}: {error}") from None
 
 
-def _said(text: str) -> str:
-    return " ".join(text.split())
+def _values(text: str, values: Mapping[str, int]) -> str:
+    """What the tcpi_ names in `text` are; the text itself where there are none."""
+    used = [name for name in dict.fromkeys(USED.findall(text)) if name in values]
+    return ", ".join(f"{name} = {values[name]}" for name in used) or " ".join(text.split())

@@ -7,6 +7,7 @@ but look; that is no security boundary: play only scripts that you would run. Kn
 import builtins
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping
 from types import CodeType
 from typing import Any, Final
@@ -34,7 +35,8 @@ def compiled(text: str, where: str) -> CodeType:
     body = first.strip() + ("\n" + textwrap.dedent(rest) if rest.strip() else "")
     for attempt in (textwrap.dedent(lines).strip(), body):
         try:
-            return compile(attempt, where, "exec", dont_inherit=True)
+            with warnings.catch_warnings(action="ignore"):
+                return compile(attempt, where, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problem = error
     raise CodeError(str(problem))

@@ -139,7 +139,7 @@ def played(script: Script, plan: Plan, extra_after: int = -1) -> tuple[str, str,
 def read(path: Path, wish: Wish) -> tuple[Script, Plan]:
     """The script in `path` and how it is played. Raises ScriptError, Skip."""
     name = str(path.relative_to(FOLDER)) if path.is_relative_to(FOLDER) else str(path)
-    script = parse_script(path.read_text(encoding="utf-8"), name, systems=frozenset((wish.profile.system,)))
+    script = parse_script(path.read_text(encoding="utf-8"), name, systems=frozenset((wish.profile.system, wish.family)))
     return script, make_plan(script, wish)
 
 

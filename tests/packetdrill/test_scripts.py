@@ -86,9 +86,9 @@ def index() -> str:
     """The text of tests/scripts/README.md."""
     lines = [
         "# Scripts", "",
-        "What synfin's TCP does, in the packetdrill language ([docs/packetdrill.md](../../docs/packetdrill.md)): one rule a script,",
-        "its clause first. All of them pass strictly over IPv4 and IPv6, with the engine's fast path and without it, and send the",
-        "same bytes both ways:",
+        "What synfin's TCP does, in the packetdrill language ([docs/packetdrill.md](../../docs/packetdrill.md)): one rule a",
+        "script, its clause first. All of them pass strictly over IPv4 and IPv6, with the engine's fast path and without it,",
+        "and send the same bytes both ways:",
         "", "```", "synfin packetdrill tests/scripts --strict --family both --fast-path both", "```", "",
         "A new script goes into its subject's folder; `python -m tests.packetdrill.test_scripts` writes this list anew.",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
-from synfin.engine.handshake import Agreement, effective_mss, header_space, offered_scale, receive_mss
+from synfin.engine.handshake import Agreement, effective_mss, header_space, offered_scale, receive_mss, syn_wait
 from synfin.engine.info import told
 from synfin.engine.observe import Observer
 from synfin.engine.output import CURRENT, NO_ACK
@@ -257,7 +257,7 @@ class Connection(Entry):
             self.handshake_lost = self.syn_again = self.syn_due = True
             sender.timeouts += 1
             sender.rtt.back_off()
-            self.tell_timer("handshake", str(sender.rtt.rto), now)
+            self.tell_timer("handshake", str(syn_wait(self.config, sender.rtt.rto, sender.timeouts)), now)
             return
         if self.narrow is not None:
             path.timed_out(self, now)
@@ -302,8 +302,8 @@ class Connection(Entry):
             flags &= ~WRITE_URGENT  # the urgent point is the end of the whole: it comes with the rest
         if not count:
             return 0
-        sender.buffer.append(data)
         sender.more = bool(flags & WRITE_MORE)
+        sender.buffer.append(data, sender.more)
         if flags & WRITE_URGENT:
             base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes
             sender.snd_up = (base + sender.buffer.size) & MASK

@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from synfin.engine.config import TcpConfig
-from synfin.engine.segment import ACK, SYN, Outgoing, Segment
+from synfin.engine.segment import ACK, SYN, OutgoingSyn, Segment
 from synfin.engine.seq import MASK
 
 MAX_WINDOW: Final = 65_535
@@ -88,9 +88,14 @@ class Offer:
         self.shift: int = offered_scale(config, config.receive_buffer)
         self.window: int = min(config.receive_buffer, MAX_WINDOW)  # never scaled here (RFC 7323 2.2)
 
-    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, reason: int) -> Outgoing:
-        """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with a window scale when the SYN had one; SACK is not offered."""
-        out = Outgoing(iss, (irs + 1) & MASK, SYN | ACK, self.window, reason)
+    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, sack: bool, reason: int) -> OutgoingSyn:
+        """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with window scale and SACK permitted when the SYN had them (`scaling`, `sack`)
+        and config has."""
+        config = self.config
+        out = OutgoingSyn(
+            iss, (irs + 1) & MASK, SYN | ACK, self.window, reason, config.syn_options, config.syn_padding
+        )
+        out.sack_permitted = sack and config.sack
         out.mss = self.mss4 if len(key) == IP4_KEY else self.mss6
         if scaling:
             out.wscale = self.shift
@@ -100,3 +105,12 @@ class Offer:
 def effective_mss(peer_mss: int, path: int, timestamps: bool) -> int:
     """Eff.snd.MSS: what the peer takes and the path carries, less the timestamp option; at least 8 bytes."""
     return max(min(peer_mss, path) - (TIMESTAMP_SPACE if timestamps else 0), 8)
+
+
+def syn_wait(config: TcpConfig, rto: int, repeats: int) -> int:
+    """How long our SYN waits for an answer when it has been repeated so often, in ns: as config.syn_backoff says, or `rto`."""
+    backoff = config.syn_backoff
+    if not backoff:
+        return rto
+    slop = config.rto_slop if repeats else 0
+    return min(config.rto_initial * backoff[min(repeats, len(backoff) - 1)] + slop, config.rto_max)

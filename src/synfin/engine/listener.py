@@ -337,7 +337,8 @@ class Listener(Entry):
                 shift = offer.shift
         mss = seg.mss if seg.mss > 0 else default_mss(key)
         iss = self.cookies.make(key, seg.seq, mss, options, shift, now)
-        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, SYN_ACK_COOKIE)
+        sack = options != NO_TIMESTAMPS and options & SACK_BIT != 0
+        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, sack, SYN_ACK_COOKIE)
         if stamped:
             out.has_timestamps = True
             out.tsval = timestamp(self._clock(key, now), options)
@@ -435,7 +436,7 @@ class Listener(Entry):
         return self.config.window_scaling and record.marks & NO_SHIFT != NO_SHIFT
 
     def _syn_ack(self, key: bytes, record: HalfOpen, reason: int, now: int) -> Outgoing:
-        segment = self._offered().syn_ack(key, record.iss, record.irs, self._scaling(record), reason)
+        segment = self._offered().syn_ack(key, record.iss, record.irs, self._scaling(record), record.sack_permitted, reason)
         self._stamp(key, segment, record, now)
         return segment
 
@@ -485,6 +486,6 @@ def _waits(config: TcpConfig) -> list[int]:
     """When a record's timer comes, in ns from its SYN on: for each repeat of the SYN,ACK, and for its end (RFC 6298 5.5)."""
     waits, total = [], 0
     for repeats in range(config.syn_ack_retries + 1):
-        total += min(config.rto_initial << repeats, config.rto_max)
+        total += min((config.rto_initial << repeats) + (config.rto_slop if repeats else 0), config.rto_max)
         waits.append(total)
     return waits

@@ -72,6 +72,11 @@ class HalfOpen:
         return bool(self.marks & HAS_TIMESTAMPS)
 
     @property
+    def sack_permitted(self) -> bool:
+        """Whether the SYN had the option."""
+        return bool(self.marks & SACK_PERMITTED)
+
+    @property
     def syn_acks(self) -> int:
         """SYN,ACKs sent, the first included. Answers to repeated SYNs beyond the fifteenth are left out, those that a late
         driver merged into one count each."""
@@ -83,7 +88,7 @@ class HalfOpen:
         shift = self.marks & 15
         syn.mss = self.mss or -1
         syn.wscale = shift if shift != NO_SHIFT else -1
-        syn.sack_permitted = bool(self.marks & SACK_PERMITTED)
+        syn.sack_permitted = self.sack_permitted
         syn.has_timestamps = self.has_timestamps
         syn.tsval = self.ts_recent
         return syn

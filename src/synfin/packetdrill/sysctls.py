@@ -83,8 +83,32 @@ def _wmem(text: str, config: TcpConfig) -> Changes:
     return {"send_buffer": _number(parts[len(parts) // 2])}
 
 
+def _linear(config: TcpConfig) -> int:
+    """tcp_syn_linear_timeouts, as `_linear_timeouts` has set it."""
+    return max(config.syn_backoff.count(1) - 1, 0)
+
+
 def _syn_retries(text: str, config: TcpConfig) -> Changes:
-    return {"syn_timeout": ((1 << min(_number(text), 20) + 1) - 1) * config.rto_initial}
+    """So many repeats, twice as long apart each time, after the linear ones."""
+    return {"syn_timeout": (_linear(config) + (1 << min(_number(text), 20) + 1) - 1) * config.rto_initial}
+
+
+def _linear_timeouts(text: str, config: TcpConfig) -> Changes:
+    """tcp_syn_linear_timeouts: so many waits of one RTO before they double."""
+    number = min(_number(text), 127)
+    backoff = (1,) * number + tuple(1 << each for each in range(8)) if number else ()
+    return {"syn_backoff": backoff, "syn_timeout": config.syn_timeout + (number - _linear(config)) * config.rto_initial}
+
+
+def _drop_options(text: str, config: TcpConfig) -> Changes:
+    return {"syn_bare_after": 3 if text != "0" else 0}
+
+
+def _sack(text: str, config: TcpConfig) -> Changes:
+    """No SACK is sent yet: only 0 can be had."""
+    if text != "0":
+        raise NotSaid
+    return {"sack": False}
 
 
 def _congestion(text: str, config: TcpConfig) -> Changes:
@@ -129,9 +153,10 @@ ANYTHING: Final = only()
 LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
     "tcp_timestamps": lambda text, config: {"timestamps": text != "0"},
     "tcp_window_scaling": flag("window_scaling"),
-    "tcp_sack": flag("sack"),
+    "tcp_sack": _sack,
     "tcp_dsack": flag("dsack"),
     "tcp_syn_retries": _syn_retries,
+    "tcp_syn_linear_timeouts": _linear_timeouts,
     "tcp_synack_retries": amount("syn_ack_retries"),
     "tcp_rmem": _rmem,
     "tcp_wmem": _wmem,
@@ -164,7 +189,7 @@ LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
     "tcp_max_syn_backlog": amount("syn_backlog"),
     "tcp_autocorking": only("0"),
     "tcp_stdurg": only("0"),
-    "tcp_rfc1337": only("0"),
+    "tcp_rfc1337": flag("time_wait_ignores_reset"),
     "tcp_adv_win_scale": only("1"),
     "tcp_app_win": ANYTHING,
     "tcp_thin_linear_timeouts": only("0"),
@@ -185,7 +210,7 @@ LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
 
 FREEBSD: Final[Mapping[str, Rule]] = MappingProxyType({
     "rfc1323": _rfc1323,
-    "sack.enable": flag("sack"),
+    "sack.enable": _sack,
     "ecn.enable": lambda text, config: _field("ecn", text == "1", text != "0"),
     "ecn.maxretries": ANYTHING,
     "recvspace": amount("receive_buffer"),
@@ -199,8 +224,8 @@ FREEBSD: Final[Mapping[str, Rule]] = MappingProxyType({
     "drop_synfin": only("0"),
     "rexmit_initial": amount("rto_initial", MILLISECOND),
     "rexmit_min": amount("rto_min", MILLISECOND),
-    "rexmit_slop": only("0"),
-    "rexmit_drop_options": only("0"),
+    "rexmit_slop": amount("rto_slop", MILLISECOND),
+    "rexmit_drop_options": _drop_options,
     "keepinit": amount("syn_timeout", MILLISECOND),
     "keepidle": amount("keepalive_idle", MILLISECOND),
     "keepintvl": amount("keepalive_interval", MILLISECOND),

@@ -66,7 +66,9 @@ def read_profile(text: str, name: str) -> Profile:
 
 
 def _value(value: Any) -> Any:
-    """A time with its unit in ns, `never`; everything else as it is."""
+    """A time with its unit in ns, `never`, a list as a tuple; everything else as it is."""
+    if isinstance(value, list):
+        return tuple(value)
     if not isinstance(value, str):
         return value
     if value == "never":

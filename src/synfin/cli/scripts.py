@@ -21,7 +21,7 @@ def _definition(text: str) -> tuple[str, str]:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--profile", default="rfc", show_default=True, metavar="rfc|linux|freebsd|FILE", help="What the stack chooses.")
 @click.option(
     "--family", type=click.Choice(["ipv4", "ipv6", "both"]), help="IP version; otherwise the script's own, or ipv4."
@@ -41,6 +41,11 @@ def _definition(text: str) -> tuple[str, str]:
 @click.option("--junit", type=output_file, metavar="FILE", help="Write the verdicts as JUnit's XML too.")
 @click.option("--no-ladder", "ladder", flag_value=False, default=True, help="Draw no ladder of a failure.")
 @click.option("--quiet", "-q", is_flag=True, help="Failures and the summary only.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a script from a capture (pcap, pcapng) or a trace (JSON of synfin demo) instead.")
+@click.option("--output", "-o", type=output_file, metavar="FILE", help="Where --record writes it; otherwise to stdout.")
+@click.option("--side", default="client", show_default=True, metavar="client|server|HOST", help="Whose script --record writes.")
+@click.option("--connection", type=click.IntRange(1), metavar="N", help="Which connection --record takes, from 1.")
 @lang_option
 def packetdrill(paths: tuple[Path, ...], **options: Any) -> None:
     """Play packetdrill scripts against synfin's TCP, in virtual time; of a folder, all its .pkt files.
@@ -50,15 +55,26 @@ def packetdrill(paths: tuple[Path, ...], **options: Any) -> None:
     synfin packetdrill tests/scripts --strict --family both --fast-path both
     synfin packetdrill suite --profile linux --xfail known.txt --junit report.xml
     synfin packetdrill one.pkt --json -D CC=reno
+    synfin packetdrill --record trouble.pcapng --side server -o trouble.pkt
 
     The exit status is 1 when a script fails or cannot be read, 2 when the command makes no sense.
     Blocks of code in a script run as Python: play only scripts that you would run.
     """
     from synfin.cli import packetdrill as command  # noqa: PLC0415  loads the stack
 
+    source, target = options.pop("record"), options.pop("output")
+    side, connection = options.pop("side"), options.pop("connection")
+    if (source is None) == (not paths):
+        raise click.UsageError("Missing argument 'FILE...'." if source is None else "--record takes no scripts to play.")
     loose = frozenset(name.removeprefix("loose_") for name in options if name.startswith("loose_") and options[name])
     kept = {name: value for name, value in options.items() if not name.startswith("loose_")}
-    raise click.exceptions.Exit(command.play(paths, command.Options(loose=loose, **kept)))
+    chosen = command.Options(loose=loose, **kept)
+    if source is not None:
+        from synfin.cli import recording  # noqa: PLC0415  so does this
+
+        what = recording.Recording(source=source, target=target, side=side, connection=connection)
+        raise click.exceptions.Exit(recording.record(what, chosen))
+    raise click.exceptions.Exit(command.play(paths, chosen))
 
 
 COMMANDS: Final = (packetdrill,)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from synfin.engine.config import TcpConfig
 from synfin.engine.segment import ACK, RST, SYN
 from synfin.engine.seq import MASK
 from synfin.packetdrill.compare import packet_text, read_options
@@ -129,14 +130,18 @@ class Numbers:
         return 0 if first is None or not value else (value - first + FIRST_STAMP) & MASK
 
 
-def script_of(moments: Sequence[Moment], *, origin: str, digits: int = MICROSECONDS) -> str:
+def script_of(
+    moments: Sequence[Moment], *, origin: str, digits: int = MICROSECONDS, config: TcpConfig | None = None
+) -> str:
     """The script of `moments`, which are in order; `origin` is what its first line says, `digits` those of a second's
-    fraction. Raises RecordError when no packet moved."""
+    fraction, `config` how the stack was set where its SYN does not tell. Raises RecordError when no packet moved."""
     packets = [moment for moment in moments if isinstance(moment, Moved)]
     if not packets:
         raise RecordError("no packet of the connection is there")
     version = 6 if len(packets[0].view.source) == 16 else 4
-    lines = [f"// {origin}", *_options(packets, version), *_settings(packets)]
+    lines = [f"// {origin}", *_options(packets, version)]
+    settings = [*(settings_of(config) if config is not None else []), *_told(packets)]
+    lines += [f"0 `{'; '.join(settings)}`"] if settings else []
     unit = 10 ** (NANOSECONDS - digits)
     zero = moments[0].time // MILLISECOND * MILLISECOND  # where milliseconds end, so that timestamps tick at the same times
     clock = 0
@@ -175,7 +180,7 @@ def _options(packets: Sequence[Moved], version: int) -> list[str]:
     return lines
 
 
-def _settings(packets: Sequence[Moved]) -> list[str]:
+def _told(packets: Sequence[Moved]) -> list[str]:
     """What our SYN tells of how the stack is set: options that it leaves out though it might have them, a small buffer."""
     syn, asked = next(_ours(packets, False), None), next(_ours(packets, True), None)
     if syn is None:
@@ -189,4 +194,24 @@ def _settings(packets: Sequence[Moved]) -> list[str]:
         found.append("net.ipv4.tcp_window_scaling=0")
     if segment.window < 0xFFFF or segment.wscale == 0:
         found.append(f"net.inet.tcp.recvspace={segment.window}")
-    return [f"0 `sysctl -q {' '.join(found)}`"] if found else []
+    return [f"sysctl -q {' '.join(found)}"] if found else []
+
+
+def settings_of(config: TcpConfig) -> list[str]:
+    """Shell lines that set a stack like `config`, as far as there are words for it."""
+    sysctls = {
+        "net.ipv4.tcp_timestamps": int(config.timestamps),
+        "net.ipv4.tcp_window_scaling": int(config.window_scaling),
+        "net.inet.tcp.recvspace": config.receive_buffer,
+        "net.inet.tcp.sendspace": config.send_buffer,
+        "net.inet.tcp.rexmit_initial": config.rto_initial // MILLISECOND,
+        "net.inet.tcp.rexmit_min": config.rto_min // MILLISECOND,
+        "net.inet.tcp.delacktime": config.delayed_ack // MILLISECOND,
+        "net.inet.tcp.msl": config.msl // MILLISECOND,
+        "net.ipv4.tcp_fin_timeout": config.fin_wait_2_timeout // SECOND,
+        "net.ipv4.tcp_synack_retries": config.syn_ack_retries,
+    }
+    lines = [f"sysctl -q {' '.join(f'{name}={value}' for name, value in sysctls.items())}"]
+    if config.initial_window_segments:
+        lines.append(f"ip route change default initcwnd {config.initial_window_segments}")
+    return lines

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from synfin.capture.links import NO_IP, ip_at
 from synfin.capture.reader import ENHANCED_PACKET, Capture, Record, _Section
+from synfin.engine.config import TcpConfig
 from synfin.engine.segment import ACK, FIN, PSH, RST, SYN, URG
 from synfin.engine.seq import HALF, MASK
 from synfin.packetdrill.record import MICROSECONDS, Made, Moment, Moved, RecordError, script_of
@@ -69,12 +70,13 @@ class _Directed(Capture):
 
 
 def record_capture(
-    file: BinaryIO, side: str, *, connection: int | None = None, digits: int = MICROSECONDS, name: str = "a capture"
-) -> str:
+    file: BinaryIO, side: str, *, connection: int | None = None, digits: int = MICROSECONDS, config: TcpConfig | None = None,
+    name: str = "a capture",
+) -> str:  # fmt: skip
     """The script of what `side`, "client" or "server", of a connection in `file` saw and, by what it sent, did.
 
     `file` is a pcap or pcapng, open for reading bytes, `name` what the script calls it; `connection` is a number, from 1,
-    where there are several. Raises RecordError, CaptureError, OSError.
+    where there are several; `digits` and `config` are as in script_of. Raises RecordError, CaptureError, OSError.
     """
     found = connections(file)
     which = chosen(list(found), connection)
@@ -88,7 +90,7 @@ def record_capture(
     if len(numbers) > 1:
         raise RecordError(f"there are {len(numbers)} connections between the same ports, one after the other: {which}")
     moments = _Program(moved).moments()
-    return script_of(moments, origin=f"Recorded of the {side} in {name}: {which}", digits=digits)
+    return script_of(moments, origin=f"Recorded of the {side} in {name}: {which}", digits=digits, config=config)
 
 
 def connections(file: BinaryIO) -> dict[str, list[Seen]]:

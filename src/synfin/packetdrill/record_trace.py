@@ -7,6 +7,7 @@ import errno
 from collections.abc import Sequence
 from typing import Final
 
+from synfin.engine.config import TcpConfig
 from synfin.engine.segment import RST, SYN, URG
 from synfin.engine.seq import MASK
 from synfin.packetdrill.record import MICROSECONDS, Made, Moment, Moved, RecordError, script_of
@@ -40,9 +41,11 @@ def chosen(names: Sequence[str], number: int | None) -> str:
     return names[number - 1]
 
 
-def record_trace(trace: Trace, host: str, *, connection: int | None = None, digits: int = MICROSECONDS) -> str:
+def record_trace(
+    trace: Trace, host: str, *, connection: int | None = None, digits: int = MICROSECONDS, config: TcpConfig | None = None
+) -> str:
     """The script of what `host` saw and did in a connection of `trace`; `connection` is its number, from 1, where there are
-    several. `digits` are those of a second's fraction.
+    several. `digits` and `config` are as in script_of.
 
     Raises RecordError for what makes no script: a call that the language does not have, a connection that is not there.
     """
@@ -64,7 +67,7 @@ def record_trace(trace: Trace, host: str, *, connection: int | None = None, digi
         elif isinstance(event, Called) and teller.concerns(event):
             _insert(moments, event, teller)
     _check_data(moments, teller.written)
-    return script_of(moments, origin=f"Recorded of {host}: {name}", digits=digits)
+    return script_of(moments, origin=f"Recorded of {host}: {name}", digits=digits, config=config)
 
 
 def _check_data(moments: Sequence[Moment], written: int) -> None:

@@ -5,6 +5,7 @@ captures: record_trace.py and record_capture.py tell it what happened. What is r
 is set as the recorded one was; payload is a script's own pattern, only its lengths are kept.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ MTU: Final = {4: 1500, 6: 1520}  # of a script that says none
 HEADERS: Final = {4: 40, 6: 60}
 MICROSECONDS: Final = 6
 NANOSECONDS: Final = 9
+LONGEST: Final = 100  # characters of sysctls in one line
 
 
 class RecordError(ValueError):
@@ -140,8 +142,11 @@ def script_of(
         raise RecordError("no packet of the connection is there")
     version = 6 if len(packets[0].view.source) == 16 else 4
     lines = [f"// {origin}", *_options(packets, version)]
-    settings = [*(settings_of(config) if config is not None else []), *_told(packets)]
-    lines += [f"0 `{'; '.join(settings)}`"] if settings else []
+    settings = (settings_of(config) if config is not None else {}) | _told(packets)
+    assignments = " ".join(f"{name}={value}" for name, value in settings.items())
+    lines += [f"0 `sysctl -q {part}`" for part in textwrap.wrap(assignments, LONGEST, break_on_hyphens=False)]
+    if config is not None and config.initial_window_segments:
+        lines.append(f"0 `ip route change default initcwnd {config.initial_window_segments}`")
     unit = 10 ** (NANOSECONDS - digits)
     zero = moments[0].time // MILLISECOND * MILLISECOND  # where milliseconds end, so that timestamps tick at the same times
     clock = 0
@@ -180,26 +185,26 @@ def _options(packets: Sequence[Moved], version: int) -> list[str]:
     return lines
 
 
-def _told(packets: Sequence[Moved]) -> list[str]:
+def _told(packets: Sequence[Moved]) -> dict[str, int]:
     """What our SYN tells of how the stack is set: options that it leaves out though it might have them, a small buffer."""
     syn, asked = next(_ours(packets, False), None), next(_ours(packets, True), None)
     if syn is None:
-        return []
+        return {}
     segment = syn.view.segment
     offered = asked.view.segment if asked is not None and segment.flags & ACK else None
-    found = []
+    found = {}
     if not segment.has_timestamps and (offered is None or offered.has_timestamps):
-        found.append("net.ipv4.tcp_timestamps=0")
+        found["net.ipv4.tcp_timestamps"] = 0
     if segment.wscale < 0 and (offered is None or offered.wscale >= 0):
-        found.append("net.ipv4.tcp_window_scaling=0")
+        found["net.ipv4.tcp_window_scaling"] = 0
     if segment.window < 0xFFFF or segment.wscale == 0:
-        found.append(f"net.inet.tcp.recvspace={segment.window}")
-    return [f"sysctl -q {' '.join(found)}"] if found else []
+        found["net.inet.tcp.recvspace"] = segment.window
+    return found
 
 
-def settings_of(config: TcpConfig) -> list[str]:
-    """Shell lines that set a stack like `config`, as far as there are words for it."""
-    sysctls = {
+def settings_of(config: TcpConfig) -> dict[str, int]:
+    """The sysctls that set a stack like `config`, as far as there are any."""
+    return {
         "net.ipv4.tcp_timestamps": int(config.timestamps),
         "net.ipv4.tcp_window_scaling": int(config.window_scaling),
         "net.inet.tcp.recvspace": config.receive_buffer,
@@ -211,7 +216,3 @@ def settings_of(config: TcpConfig) -> list[str]:
         "net.ipv4.tcp_fin_timeout": config.fin_wait_2_timeout // SECOND,
         "net.ipv4.tcp_synack_retries": config.syn_ack_retries,
     }
-    lines = [f"sysctl -q {' '.join(f'{name}={value}' for name, value in sysctls.items())}"]
-    if config.initial_window_segments:
-        lines.append(f"ip route change default initcwnd {config.initial_window_segments}")
-    return lines

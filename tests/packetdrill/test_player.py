@@ -1,5 +1,6 @@
 """What a script sees: times, packets, joining, calls that block. Each expectation is shown to fail when it is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.packetdrill.playing import OPEN, opened, play, told, wish
 
 NODELAY = "+0 setsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], 4) = 0\n"
 SCRIPTS = sorted((Path(__file__).resolve().parent.parent / "scripts").rglob("*.pkt"))
+EXPECTS = re.compile(r"^(?:\*|[+\d.~]+) > ", re.MULTILINE)
+EXPECTING = [path for path in SCRIPTS if EXPECTS.search(path.read_text(encoding="utf-8"))]
 
 
 def test_a_connection_opens_carries_data_and_answers() -> None:
@@ -380,12 +383,9 @@ def test_icmp_reaches_the_connection_it_speaks_of(family: str) -> None:
     assert play(text.format(errno="EHOSTUNREACH", code="blue"), family=family).detail == "icmp unreachable blue"
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_stack_that_never_sends_fails_every_script_that_expects_a_packet(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("path", EXPECTING, ids=lambda path: path.stem)
+def test_a_stack_that_never_sends_fails_every_script_that_expects_a_packet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = path.read_text(encoding="utf-8")
-    assert "> " in text
     monkeypatch.setattr(Keeper, "send", lambda self, packet, key, out: None)
     for strict in (True, False):
         assert play_text(text, str(path), wish(strict=strict)).verdict == FAIL

@@ -44,6 +44,7 @@ def config_after(line: str, **wanted: object) -> TcpConfig:
         ("sysctl -q net.ipv4.tcp_rto_min_us=5000", "rto_min", 5_000_000),
         ("sysctl -q net.ipv4.tcp_keepalive_time=9", "keepalive_idle", 9 * SECOND),
         ("sysctl -q net.ipv4.tcp_retries2=1", "user_timeout", 3 * SECOND),
+        ("sysctl -q net.ipv4.tcp_rto_min_us=100000 net.ipv4.tcp_retries2=1", "user_timeout", 300_000_000),
         ("sysctl net.inet.tcp.rfc1323=2", "timestamps", False),
         ("sysctl net.inet.tcp.rexmit_min=30", "rto_min", 30_000_000),
         ("sysctl net.inet.tcp.keepinit=75000", "syn_timeout", 75 * SECOND),

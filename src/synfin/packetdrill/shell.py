@@ -106,8 +106,8 @@ class Shell:
             name = path.group(1).replace("/", ".") if path else name.strip()
             if not equals:
                 raise unmapped(words)
-            changes = changes_for(name, value.strip(), self._bench.stack.config)
-            found.append(configuring(changes, words))
+            changes_for(name, value.strip(), self._bench.stack.config)  # one that is not known is told of before the play
+            found.append(setting(name, value.strip(), words))
         if not found:
             raise unmapped(words)
         return found
@@ -191,6 +191,15 @@ def configuring(changes: Changes, words: list[str]) -> Effect:
         except UsageError:
             raise unmapped(words) from None
         return True
+
+    return effect
+
+
+def setting(name: str, value: str, words: list[str]) -> Effect:
+    """Set the sysctl `name`; what it means may depend on those set before it, in the same line too."""
+
+    def effect(shell: Shell) -> bool:
+        return configuring(changes_for(name, value, shell.bench.stack.config), words)(shell)
 
     return effect
 

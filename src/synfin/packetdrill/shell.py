@@ -100,14 +100,14 @@ class Shell:
 
     def _sysctls(self, settings: list[str], words: list[str]) -> list[Effect]:
         found: list[Effect] = []
-        for setting in settings:
-            name, equals, value = setting.partition("=")
+        for each in settings:
+            name, equals, value = each.partition("=")
             path = PROC.fullmatch(name.strip())
             name = path.group(1).replace("/", ".") if path else name.strip()
             if not equals:
                 raise unmapped(words)
             changes_for(name, value.strip(), self._bench.stack.config)  # one that is not known is told of before the play
-            found.append(setting(name, value.strip(), words))
+            found.append(sysctl(name, value.strip(), words))
         if not found:
             raise unmapped(words)
         return found
@@ -195,7 +195,7 @@ def configuring(changes: Changes, words: list[str]) -> Effect:
     return effect
 
 
-def setting(name: str, value: str, words: list[str]) -> Effect:
+def sysctl(name: str, value: str, words: list[str]) -> Effect:
     """Set the sysctl `name`; what it means may depend on those set before it, in the same line too."""
 
     def effect(shell: Shell) -> bool:

@@ -154,8 +154,8 @@ def test_a_write_that_finds_no_room_waits_for_it() -> None:
     ("line", "feature"),
     [
         ("+0 splice(4, ..., 5, ..., 10, 0) = 10", "splice()"),
-        ("+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0", "TCP_CORK"),
-        ("+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = -1 ENOPROTOOPT (x)", "TCP_CORK"),
+        ("+0 setsockopt(4, SOL_TCP, TCP_WINDOW_CLAMP, [1], 4) = 0", "TCP_WINDOW_CLAMP"),
+        ("+0 setsockopt(4, SOL_TCP, TCP_WINDOW_CLAMP, [1], 4) = -1 ENOPROTOOPT (x)", "TCP_WINDOW_CLAMP"),
         ('+0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "cubic", 5) = 0', "TCP_CONGESTION cubic"),
         ("+0 setsockopt(4, SOL_TCP, TCP_BLUE, [1], 4) = 0", "TCP_BLUE"),
         ("+0 send(4, ..., 5, MSG_ZEROCOPY) = 5", "MSG_ZEROCOPY"),

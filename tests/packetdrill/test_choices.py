@@ -163,7 +163,8 @@ def test_a_retransmission_waits_as_long_as_it_is_set(changes: dict[str, Any], wa
 def test_the_first_acks_go_at_once_as_many_as_are_set() -> None:
     text = (
         "+0 < . 1:101(100) ack 1 win 20000\n+0 > . 1:1(0) ack 101\n"
-        "+.01 < . 101:201(100) ack 1 win 20000\n+0 > . 1:1(0) ack 201\n+.01 < . 201:301(100) ack 1 win 20000\n+.2 > . 1:1(0) ack 301\n"
+        "+.01 < . 101:201(100) ack 1 win 20000\n+0 > . 1:1(0) ack 201\n"
+        "+.01 < . 201:301(100) ack 1 win 20000\n+.2 > . 1:1(0) ack 301\n"
     )
     assert told(opened(text, changes={"quick_acks": 2})) == GOOD
     assert opened(text, changes={"quick_acks": 3}).verdict == FAIL

@@ -55,6 +55,7 @@ class TcpConfig:
     syn_backlog: int = 0  # half-open entries that a listener keeps; 0: as listen's backlog, at least 8
     syn_queue_policy: str = "drop"  # when they are too many and no cookie answers: "drop" the SYN, or the "oldest" entry goes
     syn_cookies: str = "pressure"  # 3.6: "off", "pressure" (3.7: when the queue is full, as Linux), "always"
+    defer_accept: int = 0  # a connection is accepted when data comes, or after so many ns (Linux: TCP_DEFER_ACCEPT); 0: at once
     accept_overflow: str = "ignore"  # the final ACK while the accept queue is full: "ignore" it (as Linux) or "reset"
 
     # Keep-alive, RFC 9293 3.8.4; off unless asked for (MUST-25)
@@ -121,6 +122,7 @@ class TcpConfig:
             (all(type(times) is int and times > 0 for times in self.syn_backoff), "syn_backoff has whole numbers above 0"),
             (self.syn_bare_after >= 0, "syn_bare_after is not negative"),
             (0 <= self.quick_acks <= 255, "quick_acks is between 0 and 255"),
+            (self.defer_accept >= 0, "defer_accept is not negative"),
             (self.push in ("empty", "write", "never"), "push is empty, write or never"),
         )
         for holds, rule in rules:

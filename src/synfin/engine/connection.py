@@ -28,7 +28,7 @@ from synfin.engine.segment import (
     Outgoing,
     Segment,
 )
-from synfin.engine.sender import Sender
+from synfin.engine.sender import CORK, Sender
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
 from synfin.engine.timers import Timers
@@ -302,8 +302,8 @@ class Connection(Entry):
             flags &= ~WRITE_URGENT  # the urgent point is the end of the whole: it comes with the rest
         if not count:
             return 0
-        sender.more = bool(flags & WRITE_MORE)
-        sender.buffer.append(data, sender.more)
+        sender.more = sender.more & CORK | flags & WRITE_MORE
+        sender.buffer.append(data, flags & WRITE_MORE > 0)
         if flags & WRITE_URGENT:
             base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes
             sender.snd_up = (base + sender.buffer.size) & MASK
@@ -343,7 +343,7 @@ class Connection(Entry):
             self.finish(Trigger.CLOSE, CloseReason.ABORTED, now)
             return
         self.sender.fin_queued = True
-        self.sender.more = False
+        self.sender.more = 0
         self.send_due = True
         if self.state is not State.SYN_RECEIVED:  # there it waits for ESTABLISHED (3.10.4)
             self._move(Trigger.CLOSE, now)

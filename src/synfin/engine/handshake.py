@@ -114,3 +114,17 @@ def syn_wait(config: TcpConfig, rto: int, repeats: int) -> int:
         return rto
     slop = config.rto_slop if repeats else 0
     return min(config.rto_initial * backoff[min(repeats, len(backoff) - 1)] + slop, config.rto_max)
+
+
+def linear_syns(config: TcpConfig) -> int:
+    """The repeats of a SYN that wait no longer than the first: Linux's tcp_syn_linear_timeouts, which its counts leave out."""
+    return max(config.syn_backoff.count(1) - 1, 0)
+
+
+def syn_lifetime(config: TcpConfig, retries: int) -> int:
+    """How long a SYN lives that is repeated `retries` times besides the linear ones, in ns."""
+    total = 0
+    for repeats in range(retries + linear_syns(config) + 1):
+        rto = (config.rto_initial << repeats) + (config.rto_slop if repeats else 0)
+        total += syn_wait(config, min(rto, config.rto_max), repeats)
+    return total

@@ -247,6 +247,8 @@ class Calls(Arguments):
         got = bytearray()
 
         def attempt() -> Answer:
+            if waits and not got and endpoint.too_few(count):
+                raise BlockingIOError(errno.EAGAIN, "less than SO_RCVLOWAT")
             while True:
                 data = endpoint.recv(count - len(got), flags)
                 wrong = self._content(endpoint, data, flags, wanted)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from synfin.engine.config import MICROSECOND, MILLISECOND, SECOND, TcpConfig
-from synfin.engine.handshake import window_scale_for
+from synfin.engine.handshake import linear_syns, window_scale_for
 from synfin.packetdrill.files import Skip
 
 Changes = dict[str, Any]
@@ -83,21 +83,16 @@ def _wmem(text: str, config: TcpConfig) -> Changes:
     return {"send_buffer": _number(parts[len(parts) // 2])}
 
 
-def _linear(config: TcpConfig) -> int:
-    """tcp_syn_linear_timeouts, as `_linear_timeouts` has set it."""
-    return max(config.syn_backoff.count(1) - 1, 0)
-
-
 def _syn_retries(text: str, config: TcpConfig) -> Changes:
     """So many repeats, twice as long apart each time, after the linear ones."""
-    return {"syn_timeout": (_linear(config) + (1 << min(_number(text), 20) + 1) - 1) * config.rto_initial}
+    return {"syn_timeout": (linear_syns(config) + (1 << min(_number(text), 20) + 1) - 1) * config.rto_initial}
 
 
 def _linear_timeouts(text: str, config: TcpConfig) -> Changes:
     """tcp_syn_linear_timeouts: so many waits of one RTO before they double."""
     number = min(_number(text), 127)
     backoff = (1,) * number + tuple(1 << each for each in range(8)) if number else ()
-    return {"syn_backoff": backoff, "syn_timeout": config.syn_timeout + (number - _linear(config)) * config.rto_initial}
+    return {"syn_backoff": backoff, "syn_timeout": config.syn_timeout + (number - linear_syns(config)) * config.rto_initial}
 
 
 def _drop_options(text: str, config: TcpConfig) -> Changes:

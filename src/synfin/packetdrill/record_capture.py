@@ -161,7 +161,7 @@ class _Program:
         self._number = 3 if self._active else 4
         self._calls = [_Calls() for _ in moved]
         self._syns = {each.inbound: each.view.segment for each in reversed(moved) if each.view.segment.flags & SYN}
-        self._wrote = 0  # bytes, and the FIN
+        self._ended = False  # by a FIN, or by an RST of ours
 
     def moments(self) -> list[Moment]:
         """Packets and calls in their order."""
@@ -215,14 +215,19 @@ class _Program:
         ours, theirs = self._syns.get(False), self._syns.get(True)
         shift = ours.wscale if ours is not None and theirs is not None and min(ours.wscale, theirs.wscale) >= 0 else 0
         capacity, done, got, arrived, acked, urgent = 0, 0, 0, opened, 0, -1
+        told = False  # a window that is scaled where the connection does
+        pieces: list[tuple[int, int]] = []  # of the stream, as they came
+        whole = [0] * len(self._moved)  # how much of it could be read behind each packet that came
         for index, moved in enumerate(self._moved):
             segment = moved.view.segment
             if moved.inbound:
                 begin, count = (segment.seq - irs) & MASK, len(segment.payload)
                 if segment.flags & URG and segment.urgent:
                     urgent = begin + segment.urgent - 1
-                if count and begin <= got < begin + count:
-                    got, arrived = begin + count, index
+                pieces.append((begin, begin + count))
+                if (reach := _reach(pieces, got)) > got:
+                    got, arrived = reach, index
+                whole[index] = got
                 if done <= urgent < got:
                     self._read_urgent(index, urgent - done)
                     done, urgent = urgent + 1, -1
@@ -231,30 +236,36 @@ class _Program:
                 continue
             ack = (segment.ack - irs) & MASK
             edge = ack + (segment.window << (0 if segment.flags & SYN else shift))
-            if not got:
+            scaled = not segment.flags & SYN
+            if not got or (scaled and shift and not told):  # nothing was there to be read, or the first word of a large buffer
                 capacity = max(capacity, edge)
             elif done < (needed := min(edge - capacity, got)) and needed - done >= 1 << shift:
-                self._read(index, arrived, needed - done, news=ack > acked)
+                self._read(index, self._place(index, arrived, needed, whole) if ack > acked else -1, needed - done)
                 done = needed
+            told |= scaled
             acked = max(acked, ack) if ack < HALF else acked
-            if segment.flags & FIN and got > done:
-                self._calls[index].before.append(self._reading(moved.time, got - done))
-                done = got
+            if segment.flags & FIN:
+                if got > done:
+                    self._calls[index].before.append(self._reading(moved.time, got - done))
+                    done = got
+                if not self._listens(index):
+                    return
         if got > done:
             self._calls[arrived].after.append(self._reading(self._moved[arrived].time, got - done))
 
-    def _read(self, index: int, arrived: int, count: int, *, news: bool) -> None:
-        """`count` bytes were read before packet `index` left; packet `arrived` was the latest that brought some.
+    def _place(self, index: int, arrived: int, needed: int, whole: Sequence[int]) -> int:
+        """Behind which packet something was read, where packet `index` acknowledges more than those before: it went for that,
+        so reading came earlier. Packet `arrived` was the latest that brought some."""
+        if self._moved[arrived].time != self._moved[index].time:
+            return arrived
+        # What answers at once was not read in between.
+        before = next((at for at in range(arrived - 1, -1, -1) if self._moved[at].inbound), arrived)
+        return before if whole[before] >= needed else arrived
 
-        `news`: it acknowledges more than those before, so it went for that, and reading came earlier.
-        """
-        moved = self._moved[index]
-        if not news:
-            self._calls[index].before.append(self._reading(moved.time, count))
-            return
-        if self._moved[arrived].time == moved.time:  # what answers at once was not read in between
-            arrived = max((at for at in range(arrived) if self._moved[at].inbound), default=arrived)
-        self._calls[arrived].after.append(self._reading(self._moved[arrived].time, count))
+    def _read(self, index: int, behind: int, count: int) -> None:
+        """`count` bytes were read behind packet `behind`, or where that is -1 before packet `index`, which tells of it."""
+        calls = self._calls[index].before if behind < 0 else self._calls[behind].after
+        calls.append(self._reading(self._moved[index if behind < 0 else behind].time, count))
 
     def _read_urgent(self, index: int, before: int) -> None:
         """What lies before the urgent byte is read, then the byte, as soon as packet `index` has brought it."""
@@ -270,7 +281,9 @@ class _Program:
     def _writes(self, opened: int) -> None:
         """One write for each run of new data up to a PSH, then the end."""
         start = (self._syns[False].seq + 1) & MASK
-        first, sent, size, urgent = -1, 0, 0, False
+        where: list[Made] | None = None  # the calls among which the write of the run will stand
+        begun = sent = size = 0
+        mark = -1
         for index, moved in enumerate(self._moved):
             segment = moved.view.segment
             if moved.inbound or segment.flags & SYN:
@@ -281,46 +294,56 @@ class _Program:
             count = len(segment.payload)
             new = ((segment.seq + count - start) & MASK) - sent
             if 0 < new <= count:
-                if first < 0:
-                    first, urgent = index, bool(segment.flags & URG)
+                if where is None:  # what a retransmission takes along waited already when it was due
+                    begun = index if new == count else index - 1
+                    where = self._calls[index].before if new == count else self._calls[index - 1].after
+                mark = (segment.seq + segment.urgent - start) & MASK if segment.flags & URG else mark
                 sent += new
                 size += new
-            fin = bool(segment.flags & FIN) and not self._wrote
-            if size and (segment.flags & PSH or fin):
-                self._write(first, size, urgent, together=fin and first == index)
+            fin = bool(segment.flags & FIN) and not self._ended
+            if where is not None and (segment.flags & PSH or fin):
+                flag = "MSG_OOB" if mark == sent else "MSG_MORE" if fin and begun == index else ""
+                where.append(self._writing(begun, size, flag))
                 if fin:
-                    self._close(first if first < index else index, index)
-                first, size = -1, 0
+                    where.append(self._closing(begun, index))
+                where, size = None, 0
             elif fin:
-                self._close(index, index)
-        if size:
-            self._write(first, size + MORE, urgent, together=False)
+                self._calls[index].before.append(self._closing(index, index))
+        if where is not None:
+            where.append(self._writing(begun, size + MORE, "MSG_OOB" if mark == sent else ""))
 
-    def _write(self, index: int, size: int, urgent: bool, *, together: bool) -> None:
-        """`together`: the FIN goes with it, so it waited for the close."""
-        flag = "MSG_OOB" if urgent else "MSG_MORE" if together else ""
+    def _writing(self, index: int, size: int, flag: str) -> Made:
+        """A write at the time of packet `index`; with MSG_MORE the FIN goes with it, so it waits for the close."""
         call = f"send({self._number}, ..., {size}, {flag})" if flag else f"write({self._number}, ..., {size})"
-        self._calls[index].before.append(Made(self._moved[index].time, f"{call} = {size}"))
+        return Made(self._moved[index].time, f"{call} = {size}")
 
-    def _close(self, at: int, fin: int) -> None:
-        """Our FIN is packet `fin`, called for before packet `at`: a shutdown where data still came and was taken."""
-        self._wrote = 1
-        later = [moved.view.segment for moved in self._moved[fin + 1 :] if moved.inbound]
-        listens = any(len(segment.payload) for segment in later) and not self._refuses(fin)
-        call = f"shutdown({self._number}, SHUT_WR) = 0" if listens else f"close({self._number}) = 0"
-        self._calls[at].before.append(Made(self._moved[at].time, call))
+    def _closing(self, at: int, fin: int) -> Made:
+        """Our FIN is packet `fin`, called for at the time of packet `at`: a shutdown where data still came and was taken."""
+        self._ended = True
+        call = f"shutdown({self._number}, SHUT_WR) = 0" if self._listens(fin) else f"close({self._number}) = 0"
+        return Made(self._moved[at].time, call)
 
-    def _refuses(self, fin: int) -> bool:
-        return any(not each.inbound and each.view.segment.flags & RST for each in self._moved[fin + 1 :])
+    def _listens(self, fin: int) -> bool:
+        """Whether data that came after our FIN, packet `fin`, was taken."""
+        later = self._moved[fin + 1 :]
+        refused = any(not each.inbound and each.view.segment.flags & RST for each in later)
+        return not refused and any(each.inbound and len(each.view.segment.payload) for each in later)
 
     def _reset(self, index: int) -> None:
         """An RST of ours that answers nothing: the program aborts, by SO_LINGER."""
         moved = self._moved[index]
         if index and self._moved[index - 1].inbound and self._moved[index - 1].time == moved.time:
             return
-        if self._wrote or not moved.view.segment.flags & ACK:
+        if self._ended or not moved.view.segment.flags & ACK:
             return
-        self._wrote = 1
+        self._ended = True
         hard = f"setsockopt({self._number}, SOL_SOCKET, SO_LINGER, {{onoff=1, linger=0}}, 8) = 0"
         self._calls[index].before += [Made(moved.time, hard), Made(moved.time, f"close({self._number}) = 0")]
 
+
+def _reach(pieces: list[tuple[int, int]], got: int) -> int:
+    """How far the stream is whole, with `pieces` that came behind `got`; those that are of no more use leave the list."""
+    pieces.sort()
+    while pieces and pieces[0][0] <= got:
+        got = max(got, pieces.pop(0)[1])
+    return got

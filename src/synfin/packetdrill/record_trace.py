@@ -110,6 +110,13 @@ def _insert(moments: list[Moment], event: Called, teller: "_Teller") -> None:
     moments[at:at] = [Made(event.time, text) for text in teller.texts(event, sent)]
 
 
+def _ends_urgently(sent: Sequence[Moved]) -> bool:
+    """Whether urgent data ends where the last of `sent` does."""
+    segments = [moved.view.segment for moved in sent if moved.view.segment.payload]
+    ends = {(segment.seq + segment.urgent) & MASK for segment in segments if segment.flags & URG}
+    return bool(segments) and (segments[-1].seq + len(segments[-1].payload)) & MASK in ends
+
+
 def _is_syn(moment: Moment) -> bool:
     return isinstance(moment, Moved) and not moment.inbound and bool(moment.view.segment.flags & SYN)
 
@@ -174,7 +181,7 @@ class _Teller:
         if event.call == "send":
             count = 1 if event.error else int(answer)
             self.written += 0 if event.error else count
-            urgent = any(moved.view.segment.flags & URG for moved in sent)
+            urgent = _ends_urgently(sent)
             return f"send({number}, ..., {count}, MSG_OOB)" if urgent else f"write({number}, ..., {count})"
         if event.call == "recv":
             if arguments == "MSG_OOB":

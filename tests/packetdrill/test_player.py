@@ -400,3 +400,23 @@ def test_equal_plays_are_equal() -> None:
     text = OPEN + DATA.format(packet="P. 1:501(500) ack 1")
     assert play(text) == play(text)
     assert len(play(text).history) == 2
+
+
+NAMED = """
+0 `sysctl -q net.ipv4.tcp_timestamps=0`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, {sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("0.0.0.0")}, ...) = 0
++0 listen(3, 5) = 0
++0 < S 0:0(0) win 20000 <mss 1000>
++0 > 9000 > 40000 S. 0:0(0) ack 1 <...>
+"""
+
+
+def test_a_packet_goes_to_the_port_that_the_listener_was_bound_to() -> None:
+    assert told(play(NAMED % 9000)) == (PASS, "", ())
+    assert play(NAMED % 9001).why == ("ports",)
+
+
+def test_of_two_listeners_the_latest_is_under_test() -> None:
+    second = NAMED.split("\n", 2)[2].replace("(3,", "(4,").replace(") = 3", ") = 4").replace("9000 > 40000", "9001 > 40001")
+    assert told(play(NAMED % 9000 + second % 9001)) == (PASS, "", ())

@@ -29,10 +29,10 @@ DONE: Final = Answer(0)
 
 
 class Calls(Arguments):
-    """The calls of one script on `bench`. `listened()` is told of a listen, `opened(key)` of each connect that began."""
+    """The calls of one script on `bench`. `listened(port)` is told of a listen, `opened(key)` of each connect that began."""
 
     def __init__(
-        self, bench: Bench, place: Place, *, strict: bool, listened: Callable[[], None], opened: Callable[[bytes], None]
+        self, bench: Bench, place: Place, *, strict: bool, listened: Callable[[int], None], opened: Callable[[bytes], None]
     ) -> None:
         super().__init__(place)
         self.bench = bench
@@ -125,8 +125,9 @@ class Calls(Arguments):
         backlog = self.number(arguments[1])
 
         def attempt() -> Answer:
-            self.endpoint(arguments[0]).listen(backlog)
-            self._listened()
+            endpoint = self.endpoint(arguments[0])
+            endpoint.listen(backlog)
+            self._listened(endpoint.getsockname()[1])
             return DONE
 
         return attempt

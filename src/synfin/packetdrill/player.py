@@ -76,6 +76,7 @@ class Player:
         self.current: Flow | None = None
         self.pending: list[Pending] = []
         self._listening = False
+        self._listener_port = plan.place.bind_port  # where a packet without ports goes that begins a connection
         self._port = FIRST_PORT
         self._done = 0  # when the event before was complete
         self._trying = False
@@ -150,8 +151,8 @@ class Player:
 
     # --- packets
 
-    def _listened(self) -> None:
-        self._listening = True
+    def _listened(self, port: int) -> None:
+        self._listening, self._listener_port = True, port
 
     def _opened(self, key: bytes) -> None:
         self.flows[key] = self.current = Flow(key, active=True)
@@ -167,7 +168,7 @@ class Player:
                 if flow.ports == ports:
                     key = flow.key
         elif self._listening or self.current is None:
-            key = make_key(place.remote, self._port, place.local, place.bind_port)
+            key = make_key(place.remote, self._port, place.local, self._listener_port)
             self._port += 1
             self._listening = False
         else:

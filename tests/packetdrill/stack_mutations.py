@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest import mock
 
-from synfin.engine import arrives, closed, connection, cookies, handshake, keepalive, output, path, sender
-from synfin.engine.config import NEVER, SECOND, TcpConfig
+from synfin.engine import arrives, closed, connection, cookies, handshake, keepalive, options, path, sender
+from synfin.engine.config import MILLISECOND, NEVER, SECOND, TcpConfig
 from synfin.engine.congestion import base
 from synfin.engine.congestion.newreno import NewReno
 from synfin.engine.connection import Connection
@@ -197,6 +197,13 @@ def _no_2msl_again(original: Any) -> Any:
     return repeated
 
 
+def _without_option(ignored: str) -> Callable[[Any], Any]:
+    def change(original: Any) -> Any:
+        return lambda c, name, value, now: None if name == ignored else original(c, name, value, now)
+
+    return change
+
+
 def _unread_is_lost(original: Any) -> Any:
     def close(c: Connection, now: int) -> None:
         c.receiver.size, size = 0, c.receiver.size
@@ -214,6 +221,8 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _config("the ACK of a FIN is delayed", lambda config: {"ack_fin_at_once": False}),
     _config("no challenge ACK", lambda config: {"challenge_acks": 0}),
     _config("one challenge ACK more", lambda config: {"challenge_acks": config.challenge_acks + 1}),
+    _config("an ACK at once first", lambda config: {"quick_acks": 1}),
+    _patched("TCP_QUICKACK ignored", options, "_quick_acks", _nothing),
     # windows
     _patched("window edge one byte too far", Receiver, "acceptable", _edge(1)),
     _patched("window edge one byte too near", Receiver, "acceptable", _edge(-1)),
@@ -229,12 +238,19 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("initial window one segment less", base, "initial_window", lambda original: lambda mss, n: original(mss, n) - mss),
     _config("Nagle off", lambda config: {"nagle": False}),
     _patched("TCP_NODELAY ignored", Sender, "_small_may_go", _own_nagle),
-    _patched("PSH never set", output, "PSH", lambda _: 0),
+    _patched("TCP_CORK ignored", options, "change", _without_option("cork")),
+    _config("PSH never set", lambda config: {"push": "never"}),
+    _config("PSH at the end of each write", lambda config: {"push": "write"}),
+    _config("options of a SYN in another order", lambda config: {"syn_options": "mss wscale sackOK TS"}),
+    _config("SACK permitted is offered", lambda config: {"sack": not config.sack}),
     _patched("our MSS one byte less", connection, "receive_mss", _returns(lambda mss: mss - 1)),
     _patched("segments leave no room for timestamps", handshake, "TIMESTAMP_SPACE", lambda _: 0),
     _patched("the default MSS one byte less", handshake, "default_mss", _returns(lambda mss: mss - 1)),
     # retransmission
     _patched("RTO x 1.5", RttEstimator, "rto", _scaled_rto),
+    _config("RTO with a slop", lambda config: {"rto_slop": config.rto_slop + 200 * MILLISECOND}),
+    _config("a SYN waits as long each time", lambda config: {"syn_backoff": (1,)}),
+    _config("a repeated SYN is bare", lambda config: {"syn_bare_after": 1}),
     _patched("no backoff", RttEstimator, "back_off", _nothing),
     _patched("no round trip is measured", RttEstimator, "sample", _nothing),
     _patched("Karn's rule forgotten", Sender, "_start_karn", _nothing),
@@ -253,6 +269,7 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("no restart after idling", base.Congestion, "on_idle", _nothing),
     # receiving
     _patched("no reassembly", Receiver, "store", _instead(0)),
+    _config("one piece out of order is kept", lambda config: {"reassembly_segments": 1}),
     _patched("urgent data ignored", arrives, "take_urgent", _nothing),
     _patched("an RST counts anywhere in the window", arrives, "check_rst", _any_reset),
     _patched("an RST never counts", arrives, "check_rst", _nothing),
@@ -263,6 +280,8 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _config("TIME-WAIT halved", lambda config: {"msl": config.msl // 2}),
     _patched("2MSL do not start anew", TimeWait, "_repeated_fin", _no_2msl_again),
     _config("TIME-WAIT is not reused", lambda config: {"time_wait_reuse": False}),
+    _config("TIME-WAIT ignores an RST", lambda config: {"time_wait_ignores_reset": not config.time_wait_ignores_reset}),
+    _config("an RST tells a window", lambda config: {"reset_window": not config.reset_window}),
     _patched("PAWS off in TIME-WAIT", TimeWait, "_passes_paws", _instead(True)),
     _config("FIN-WAIT-2 lasts for ever", lambda config: {"fin_wait_2_timeout": 0}),
     _patched("unread data is no reason for an RST", Connection, "close", _unread_is_lost),
@@ -273,6 +292,8 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("keep-alive interval x 1.5", keepalive, "set_option", _slower_keepalive("keepalive_interval")),
     # listening
     _config("SYN,ACK retries one fewer", lambda config: {"syn_ack_retries": max(config.syn_ack_retries - 1, 0)}),
+    _config("the oldest half-open entry makes room", lambda config: {"syn_queue_policy": "oldest"}),
+    _config("a connection is accepted when data comes", lambda config: {"defer_accept": SECOND}),
     _patched("accept queue never full", Listener, "_accept_queue_full", _instead(False)),
     _config("a full accept queue is told by RST", lambda config: {"accept_overflow": "reset"}),
     _patched("PAWS off in SYN-RECEIVED", Listener, "_passes_paws", _instead(True)),

@@ -330,10 +330,8 @@ class _Program:
         return not refused and any(each.inbound and len(each.view.segment.payload) for each in later)
 
     def _reset(self, index: int) -> None:
-        """An RST of ours that answers nothing: the program aborts, by SO_LINGER."""
+        """An RST,ACK while open (what a stack answers by itself is an RST alone): the program aborts, by SO_LINGER."""
         moved = self._moved[index]
-        if index and self._moved[index - 1].inbound and self._moved[index - 1].time == moved.time:
-            return
         if self._ended or not moved.view.segment.flags & ACK:
             return
         self._ended = True

@@ -66,6 +66,8 @@ def record_trace(
                 moments.append(moved)
         elif isinstance(event, Called) and teller.concerns(event):
             _insert(moments, event, teller)
+    if (opened := sum(isinstance(moment, Made) and moment.opens for moment in moments)) > 1:
+        raise RecordError(f"there are {opened} connections between the same ports, one after the other: {name}")
     _check_data(moments, teller.written)
     return script_of(moments, origin=f"Recorded of {host}: {name}", digits=digits, config=config)
 

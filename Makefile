@@ -1,5 +1,6 @@
 # make demo     draw the life of a connection; makes .venv first
 # make test     lint, types and tests
+# make gate     the mutation gate over tests/scripts: both families, fast path on and off; make gate-ci: one of each
 # make bench    benchmarks, as a table and as out/bench.json
 # make pictures the pictures of README and docs, from real runs
 # make clean    remove what these made
@@ -9,7 +10,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench pictures clean
+.PHONY: demo test lint gate gate-ci bench pictures clean
 
 # Used by relative path only, so that a checkout directory may have spaces in its name.
 BIN := .venv/bin
@@ -30,6 +31,12 @@ test: lint
 lint: .venv/.test
 	@$(BIN)/python -m ruff check --quiet .
 	@$(BIN)/python -m mypy
+
+gate: .venv/.test
+	@$(BIN)/python -m tests.packetdrill.gate --full
+
+gate-ci: .venv/.test
+	@$(BIN)/python -m tests.packetdrill.gate
 
 bench: .venv/.demo
 	@$(call QUIET,$(BIN)/python -m benchmarks --json out/bench.json)

@@ -57,6 +57,14 @@ def test_sizes_are_in_bytes_segments_and_microseconds_as_linux_has_them() -> Non
     assert info["snd_una"] == ISS + 1
 
 
+@pytest.mark.parametrize(
+    "build", [build for build in STATES if build not in (recovering, timed_out)], ids=lambda build: build.__name__
+)
+def test_before_a_loss_the_threshold_is_linuxs_infinity(build: object) -> None:
+    info = build(TcpConfig()).connection.info(SECOND)  # type: ignore[operator]
+    assert info["tcpi_snd_ssthresh"] == 0x7FFFFFFF
+
+
 def test_congestion_states_and_probes_have_linuxs_numbers() -> None:
     assert recovering().connection.info(0)["tcpi_ca_state"] == 3
     assert timed_out().connection.info(0)["tcpi_ca_state"] == 4

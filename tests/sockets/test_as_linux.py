@@ -11,6 +11,7 @@ import pytest
 from tests.sockets.sides import RESET_ON_CLOSE, Side, kernel, outcome, simulated
 
 SOL, TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
+NOTSENT_LOWAT = 25
 
 
 def a_fresh_socket(side: Side) -> None:
@@ -364,6 +365,7 @@ def options(side: Side) -> None:
         (SOL, socket.SO_TYPE), (SOL, socket.SO_DOMAIN), (SOL, socket.SO_PROTOCOL), (SOL, socket.SO_ACCEPTCONN),
         (SOL, socket.SO_ERROR), (SOL, socket.SO_REUSEADDR), (SOL, socket.SO_KEEPALIVE), (SOL, socket.SO_OOBINLINE),
         (SOL, socket.SO_RCVLOWAT), (TCP, socket.TCP_NODELAY), (TCP, socket.TCP_MAXSEG), (TCP, socket.TCP_USER_TIMEOUT),
+        (TCP, socket.TCP_CORK), (TCP, socket.TCP_DEFER_ACCEPT), (TCP, NOTSENT_LOWAT),
     ):  # fmt: skip
         side.note(sock.getsockopt, level, name)
     for level, name, value in (
@@ -372,6 +374,11 @@ def options(side: Side) -> None:
         (SOL, socket.SO_RCVBUF, 8192), (SOL, socket.SO_SNDBUF, 8192), (TCP, socket.TCP_NODELAY, 0),
         (TCP, socket.TCP_KEEPIDLE, 30), (TCP, socket.TCP_KEEPINTVL, 5), (TCP, socket.TCP_KEEPCNT, 3),
         (TCP, socket.TCP_KEEPIDLE, 0), (TCP, socket.TCP_KEEPINTVL, 32_768), (TCP, socket.TCP_KEEPCNT, 128),
+        (TCP, socket.TCP_CORK, 7), (TCP, socket.TCP_CORK, 0), (TCP, socket.TCP_QUICKACK, 0), (TCP, socket.TCP_QUICKACK, 5),
+        (TCP, socket.TCP_DEFER_ACCEPT, 1), (TCP, socket.TCP_DEFER_ACCEPT, 2), (TCP, socket.TCP_DEFER_ACCEPT, 5),
+        (TCP, socket.TCP_DEFER_ACCEPT, 8), (TCP, socket.TCP_DEFER_ACCEPT, 0), (TCP, socket.TCP_DEFER_ACCEPT, -1),
+        (TCP, NOTSENT_LOWAT, 100), (TCP, NOTSENT_LOWAT, -1), (TCP, socket.TCP_SYNCNT, 1), (TCP, socket.TCP_SYNCNT, 6),
+        (TCP, socket.TCP_SYNCNT, 0), (TCP, socket.TCP_SYNCNT, 128), (SOL, socket.SO_RCVLOWAT, 0),
     ):  # fmt: skip
         side.note(sock.setsockopt, level, name, value)
         side.note(sock.getsockopt, level, name)

@@ -261,8 +261,8 @@ def client() -> Iterator[Socket]:
     ("level", "name"),
     [
         (socket.SOL_SOCKET, socket.SO_REUSEPORT),
-        (socket.IPPROTO_TCP, socket.TCP_CORK),
-        (socket.IPPROTO_TCP, socket.TCP_QUICKACK),
+        (socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP),
+        (socket.SOL_SOCKET, socket.SO_SNDTIMEO),
         (socket.SOL_SOCKET, socket.SO_RCVTIMEO),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from synfin.cli import channel, experiments, flood, network
+from synfin.cli import channel, experiments, flood, network, scripts
 from synfin.cli.parameters import lang_option, output_file
 
 LARGEST_DELAY: Final = 3_600_000.0  # ms; an hour, beyond which every connection has given up
@@ -128,5 +128,7 @@ def states(name: str | None, svg: Path | None, lang: str) -> None:
     command.show(name, svg, lang)
 
 
-for _command in (*network.COMMANDS, *channel.COMMANDS, *flood.COMMANDS, *experiments.COMMANDS):
+for _command in (
+    *network.COMMANDS, *channel.COMMANDS, *flood.COMMANDS, *experiments.COMMANDS, *scripts.COMMANDS,
+):  # fmt: skip
     synfin.add_command(_command)

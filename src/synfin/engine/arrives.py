@@ -353,7 +353,11 @@ def schedule_ack(c: "Connection", count: int, segments: int, now: int) -> None:
     if receiver.unacked >= c.config.ack_every or not c.config.delayed_ack:
         c.owe_ack(ACK_SECOND)
     elif c.timers.delayed_ack == NEVER:
-        c.timers.delayed_ack = now + c.config.delayed_ack
+        if receiver.quick and receiver.quick_since == c.data_segs_out:
+            receiver.quick -= 1
+            c.owe_ack(ACK_SECOND)
+        else:
+            c.timers.delayed_ack = now + c.config.delayed_ack
 
 
 def check_fin(c: "Connection", now: int) -> None:

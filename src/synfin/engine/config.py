@@ -9,6 +9,7 @@ MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 NEVER: Final = (1 << 63) - 1
+SYN_OPTIONS: Final = ("mss", "sackOK", "TS", "wscale")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -22,6 +23,14 @@ class TcpConfig:
     mss: int = 0  # largest segment we accept, bytes; 0: from the device's MTU (3.7.1)
     timestamps: bool = True  # RFC 7323 3
     window_scaling: bool = True  # RFC 7323 2
+    window_scale: int = -1  # the shift offered, 0 to 14; -1: the smallest with which the window can say the receive buffer
+    # What SYN and SYN,ACK offer stands in this order: MSS (RFC 9293 3.7.1), SACK permitted (RFC 2018 2), timestamps and window
+    # scale (RFC 7323); no RFC gives one. Linux's; FreeBSD's is "mss wscale sackOK TS" (tcp_addoptions).
+    syn_options: str = "mss sackOK TS wscale"
+    # "before": NOPs stand before each option, so that it ends on a word's border (Linux, RFC 7323 appendix A); "after": where
+    # its numbers want a border only, and END fills the last word (FreeBSD, macOS).
+    syn_padding: str = "before"
+    sack: bool = False  # RFC 2018 2: SACK permitted is offered. No SACK is sent yet, and the peer's are not used
     gso_max: int = 65_535  # largest super-segment that a device with segmentation offload is given, bytes
 
     # Buffers, bytes
@@ -32,9 +41,13 @@ class TcpConfig:
     rto_initial: int = 1 * SECOND  # 2.1
     rto_min: int = 200 * MILLISECOND  # 2.4 says 1 s (SHOULD); Linux's value, a declared deviation
     rto_max: int = 120 * SECOND  # 2.5: at least 60 s
+    rto_slop: int = 0  # added to what was measured or backed off, beyond 2.4; FreeBSD: net.inet.tcp.rexmit_slop, 200 ms
     clock_granularity: int = 1 * MILLISECOND  # G
     user_timeout: int = 300 * SECOND  # 3.9.1.1: 5 minutes; NEVER for none
     syn_timeout: int = 180 * SECOND  # R2 for a SYN: at least 3 minutes (MUST-23)
+    # How many times rto_initial an unanswered SYN waits, each time; the last number holds on. (): twice as long each time.
+    syn_backoff: tuple[int, ...] = ()  # Linux since 6.5: tcp_syn_linear_timeouts; FreeBSD once: tcp_syn_backoff
+    syn_bare_after: int = 0  # from which repeat on a SYN has no option but MSS (FreeBSD: rexmit_drop_options, 3); 0: never
     unreachable_ends_opening: bool = False  # 3.9.2.2, MUST-56: soft errors end nothing; Linux gives up a SYN for any of them
     syn_ack_retries: int = 5  # 1, 3, 7, 15, 31 s: an unanswered entry lives 63 s
 
@@ -42,6 +55,7 @@ class TcpConfig:
     syn_backlog: int = 0  # half-open entries that a listener keeps; 0: as listen's backlog, at least 8
     syn_queue_policy: str = "drop"  # when they are too many and no cookie answers: "drop" the SYN, or the "oldest" entry goes
     syn_cookies: str = "pressure"  # 3.6: "off", "pressure" (3.7: when the queue is full, as Linux), "always"
+    defer_accept: int = 0  # a connection is accepted when data comes, or after so many ns (Linux: TCP_DEFER_ACCEPT); 0: at once
     accept_overflow: str = "ignore"  # the final ACK while the accept queue is full: "ignore" it (as Linux) or "reset"
 
     # Keep-alive, RFC 9293 3.8.4; off unless asked for (MUST-25)
@@ -55,12 +69,16 @@ class TcpConfig:
     delayed_ack: int = 40 * MILLISECOND  # below 0.5 s (3.8.6.3, MUST-40); 0 acknowledges at once
     ack_fin_at_once: bool = True  # False: the ACK of a FIN may wait as any other, so that our own FIN can join it (as Linux)
     ack_every: int = 2  # full-sized segments (SHLD-18)
+    quick_acks: int = 0  # ACKs at once before any is delayed, until we send data: Linux's quick ACKs (TCP_MAX_QUICKACKS: 16)
     challenge_acks: int = 10  # at most so many a connection in challenge_ack_period (RFC 5961 7)
     challenge_ack_period: int = 5 * SECOND
 
     # Sending
     nagle: bool = True  # 3.7.4
     initial_window_segments: int = 10  # RFC 6928 2; 0: RFC 5681 3.1
+    # 3.9.1.2: PSH on the segment that empties the send buffer ("empty"; FreeBSD), that ends with the end of a write ("write";
+    # Linux, tcp_mark_push), or on none ("never": against MUST-60, as some small stacks have it).
+    push: str = "empty"
     sws_override: int = 200 * MILLISECOND  # 3.8.6.2.1: 0.1 to 1 s
     persist_max: int = 60 * SECOND  # largest interval of zero-window probes (3.8.6.1)
     congestion: str = "newreno"
@@ -69,6 +87,8 @@ class TcpConfig:
     msl: int = 60 * SECOND  # TIME-WAIT lasts twice this (3.4.2 has 120 s; Linux's TIME-WAIT is 60 s in all)
     fin_wait_2_timeout: int = 60 * SECOND  # of an orphan, as in Linux; 0: for ever, as the RFC has it
     time_wait_reuse: bool = True  # RFC 6191
+    time_wait_ignores_reset: bool = False  # RFC 1337 3 (fix 1); FreeBSD: tcp_twcheck, Linux: tcp_rfc1337
+    reset_window: bool = False  # the RST,ACK that ends a connection tells its window, not 0 (FreeBSD, Linux: as any segment)
 
     # Limits
     reassembly_segments: int = 1024  # holes in what came out of order
@@ -77,6 +97,7 @@ class TcpConfig:
     def __post_init__(self) -> None:
         rules = (
             (self.mss == 0 or 28 <= self.mss <= 65_495, "mss is 0 or between 28 and 65,495 bytes"),
+            (-1 <= self.window_scale <= 14, "window_scale is -1 or between 0 and 14 (RFC 7323 2.3)"),
             (self.receive_buffer >= 1, "receive_buffer is at least 1 byte"),
             (self.receive_buffer <= 1 << 30, "receive_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
             (self.send_buffer >= 1, "send_buffer is at least 1 byte"),
@@ -95,6 +116,14 @@ class TcpConfig:
             (self.keepalive_idle > 0 < self.keepalive_interval, "keepalive_idle and keepalive_interval are above 0"),
             (self.keepalive_count >= 1, "keepalive_count is at least 1 probe"),
             (self.syn_timeout > 0, "syn_timeout is above 0"),
+            (sorted(self.syn_options.split()) == sorted(SYN_OPTIONS), "syn_options has mss, sackOK, TS and wscale once each"),
+            (self.syn_padding in ("before", "after"), "syn_padding is before or after"),
+            (0 <= self.rto_slop <= self.rto_max, "rto_slop is between 0 and rto_max"),
+            (all(type(times) is int and times > 0 for times in self.syn_backoff), "syn_backoff has whole numbers above 0"),
+            (self.syn_bare_after >= 0, "syn_bare_after is not negative"),
+            (0 <= self.quick_acks <= 255, "quick_acks is between 0 and 255"),
+            (self.defer_accept >= 0, "defer_accept is not negative"),
+            (self.push in ("empty", "write", "never"), "push is empty, write or never"),
         )
         for holds, rule in rules:
             if not holds:

@@ -12,7 +12,7 @@ from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
-from synfin.engine.handshake import Agreement, effective_mss, header_space, receive_mss, window_scale_for
+from synfin.engine.handshake import Agreement, effective_mss, header_space, offered_scale, receive_mss, syn_wait
 from synfin.engine.info import told
 from synfin.engine.observe import Observer
 from synfin.engine.output import CURRENT, NO_ACK
@@ -28,7 +28,7 @@ from synfin.engine.segment import (
     Outgoing,
     Segment,
 )
-from synfin.engine.sender import Sender
+from synfin.engine.sender import CORK, Sender
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
 from synfin.engine.timers import Timers
@@ -100,7 +100,7 @@ class Connection(Entry):
             raise UsageError("connect needs a new connection (RFC 9293 3.10.1)")
         self.syn_since = now
         if self.config.window_scaling:
-            self.receiver.shift = window_scale_for(self.receiver.capacity)
+            self.receiver.shift = offered_scale(self.config, self.receiver.capacity)
         self._move(Trigger.ACTIVE_OPEN, now)
         self.syn_due = self.send_due = True
         if data:
@@ -257,7 +257,7 @@ class Connection(Entry):
             self.handshake_lost = self.syn_again = self.syn_due = True
             sender.timeouts += 1
             sender.rtt.back_off()
-            self.tell_timer("handshake", str(sender.rtt.rto), now)
+            self.tell_timer("handshake", str(syn_wait(self.config, sender.rtt.rto, sender.timeouts)), now)
             return
         if self.narrow is not None:
             path.timed_out(self, now)
@@ -302,8 +302,8 @@ class Connection(Entry):
             flags &= ~WRITE_URGENT  # the urgent point is the end of the whole: it comes with the rest
         if not count:
             return 0
-        sender.buffer.append(data)
-        sender.more = bool(flags & WRITE_MORE)
+        sender.more = sender.more & CORK | flags & WRITE_MORE
+        sender.buffer.append(data, flags & WRITE_MORE > 0)
         if flags & WRITE_URGENT:
             base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes
             sender.snd_up = (base + sender.buffer.size) & MASK
@@ -343,7 +343,7 @@ class Connection(Entry):
             self.finish(Trigger.CLOSE, CloseReason.ABORTED, now)
             return
         self.sender.fin_queued = True
-        self.sender.more = False
+        self.sender.more = 0
         self.send_due = True
         if self.state is not State.SYN_RECEIVED:  # there it waits for ESTABLISHED (3.10.4)
             self._move(Trigger.CLOSE, now)

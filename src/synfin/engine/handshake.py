@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from synfin.engine.config import TcpConfig
-from synfin.engine.segment import ACK, SYN, Outgoing, Segment
+from synfin.engine.segment import ACK, SYN, OutgoingSyn, Segment
 from synfin.engine.seq import MASK
 
 MAX_WINDOW: Final = 65_535
@@ -37,6 +37,11 @@ def window_scale_for(buffer: int) -> int:
     return shift
 
 
+def offered_scale(config: TcpConfig, buffer: int) -> int:
+    """The shift that we offer for windows of up to `buffer` bytes: as configured, or the smallest that does."""
+    return config.window_scale if config.window_scale >= 0 else window_scale_for(buffer)
+
+
 def header_space(key: bytes) -> int:
     """Bytes of IP and TCP header without options."""
     return 40 if len(key) == IP4_KEY else 60
@@ -66,7 +71,7 @@ class Agreement:
         self.timestamps: bool = config.timestamps and syn.has_timestamps
         self.scaling: bool = config.window_scaling and syn.wscale >= 0
         self.send_shift: int = min(syn.wscale, MAX_SHIFT) if self.scaling else 0
-        self.receive_shift: int = window_scale_for(config.receive_buffer) if self.scaling else 0
+        self.receive_shift: int = offered_scale(config, config.receive_buffer) if self.scaling else 0
         self.sack: bool = syn.sack_permitted
         self.send_mss: int = effective_mss(self.peer_mss, mtu - header_space(key), self.timestamps)
 
@@ -80,12 +85,17 @@ class Offer:
         self.config: TcpConfig = config
         self.mss4: int = receive_mss(config, bytes(IP4_KEY), mtu)
         self.mss6: int = receive_mss(config, b"", mtu)
-        self.shift: int = window_scale_for(config.receive_buffer)
+        self.shift: int = offered_scale(config, config.receive_buffer)
         self.window: int = min(config.receive_buffer, MAX_WINDOW)  # never scaled here (RFC 7323 2.2)
 
-    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, reason: int) -> Outgoing:
-        """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with a window scale when the SYN had one; SACK is not offered."""
-        out = Outgoing(iss, (irs + 1) & MASK, SYN | ACK, self.window, reason)
+    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, sack: bool, reason: int) -> OutgoingSyn:
+        """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with window scale and SACK permitted when the SYN had them (`scaling`, `sack`)
+        and config has."""
+        config = self.config
+        out = OutgoingSyn(
+            iss, (irs + 1) & MASK, SYN | ACK, self.window, reason, config.syn_options, config.syn_padding
+        )
+        out.sack_permitted = sack and config.sack
         out.mss = self.mss4 if len(key) == IP4_KEY else self.mss6
         if scaling:
             out.wscale = self.shift
@@ -95,3 +105,26 @@ class Offer:
 def effective_mss(peer_mss: int, path: int, timestamps: bool) -> int:
     """Eff.snd.MSS: what the peer takes and the path carries, less the timestamp option; at least 8 bytes."""
     return max(min(peer_mss, path) - (TIMESTAMP_SPACE if timestamps else 0), 8)
+
+
+def syn_wait(config: TcpConfig, rto: int, repeats: int) -> int:
+    """How long our SYN waits for an answer when it has been repeated so often, in ns: as config.syn_backoff says, or `rto`."""
+    backoff = config.syn_backoff
+    if not backoff:
+        return rto
+    slop = config.rto_slop if repeats else 0
+    return min(config.rto_initial * backoff[min(repeats, len(backoff) - 1)] + slop, config.rto_max)
+
+
+def linear_syns(config: TcpConfig) -> int:
+    """The repeats of a SYN that wait no longer than the first: Linux's tcp_syn_linear_timeouts, which its counts leave out."""
+    return max(config.syn_backoff.count(1) - 1, 0)
+
+
+def syn_lifetime(config: TcpConfig, retries: int) -> int:
+    """How long a SYN lives that is repeated `retries` times besides the linear ones, in ns."""
+    total = 0
+    for repeats in range(retries + linear_syns(config) + 1):
+        rto = (config.rto_initial << repeats) + (config.rto_slop if repeats else 0)
+        total += syn_wait(config, min(rto, config.rto_max), repeats)
+    return total

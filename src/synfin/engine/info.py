@@ -6,6 +6,7 @@ Owns the names and units. Reads a Connection and changes nothing.
 from typing import TYPE_CHECKING, Any, Final
 
 from synfin.engine.config import MICROSECOND, MILLISECOND
+from synfin.engine.congestion.base import UNLIMITED
 from synfin.engine.handshake import TIMESTAMP_SPACE
 from synfin.engine.seq import MASK
 from synfin.engine.state import State
@@ -34,6 +35,7 @@ CA_RECOVERY: Final = 3
 CA_LOSS: Final = 4
 OPTION_TIMESTAMPS: Final = 1  # TCPI_OPT_*
 OPTION_WINDOW_SCALE: Final = 4
+NO_THRESHOLD: Final = 0x7FFFFFFF  # TCP_INFINITE_SSTHRESH
 
 
 def told(c: "Connection", now: int) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_pmtu": c.mtu,
         "tcpi_rtt": max(rtt.srtt, 0) // MICROSECOND,
         "tcpi_rttvar": rtt.rttvar // MICROSECOND,
-        "tcpi_snd_ssthresh": min(sender.congestion.ssthresh // mss, 0x7FFFFFFF),
+        "tcpi_snd_ssthresh": _threshold(sender.congestion.ssthresh, mss),
         "tcpi_snd_cwnd": sender.congestion.cwnd // mss,
         "tcpi_advmss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
         "tcpi_rcv_space": receiver.capacity,
@@ -102,6 +104,11 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_snd_wnd": sender.snd_wnd,
         "tcpi_rcv_wnd": receiver.rcv_wnd,
     }
+
+
+def _threshold(ssthresh: int, mss: int) -> int:
+    """ssthresh in segments; before the first loss TCP_INFINITE_SSTHRESH."""
+    return NO_THRESHOLD if ssthresh >= UNLIMITED else min(ssthresh // mss, NO_THRESHOLD)
 
 
 def _ca_state(c: "Connection") -> int:

@@ -48,7 +48,7 @@ from synfin.engine.segment import (
 )  # fmt: skip
 from synfin.engine.seq import HALF, MASK, gt
 from synfin.engine.state import State, Trigger, next_state
-from synfin.engine.synqueue import MAX_TALLY, NO_SHIFT, HalfOpen, SynQueue
+from synfin.engine.synqueue import ACKNOWLEDGED, MAX_TALLY, NO_SHIFT, HalfOpen, SynQueue, deferrals, waits
 
 REOPEN_STEP: Final = 128_000  # what is added to the old SND.NXT when the generated ISN is not above it
 AT_ONCE: Final = 1024  # timers handled in one call: a crowd must not hold the driver up
@@ -86,7 +86,7 @@ class Listener(Entry):
         self._ts_offset: Callable[[bytes], int] = ts_offset
         self._accept_queue: deque[Connection] = deque()
         self._offer: Offer = Offer(config, mtu)
-        self._queue: SynQueue = SynQueue(_waits(config), key[-2:])
+        self._queue: SynQueue = SynQueue(waits(config), key[-2:])
         self._deadline: int = NEVER  # at or before the first timer of a record
         self._cookies_until: int = -1  # when the last cookie that was sent is too old
 
@@ -239,6 +239,10 @@ class Listener(Entry):
                 return self._by_cookie(key, seg, now, record)
             self._refuse(DropReason.ACK_UNACCEPTABLE, key, seg, now)
             return None
+        if self.config.defer_accept and not seg.length and record.level < deferrals(self.config):
+            record.marks |= ACKNOWLEDGED
+            self._queue.update(key, record)
+            return None
         if self._accept_queue_full():
             if self._overflow(key, seg, now):
                 self._remove(key, record, Trigger.ABORT, now)
@@ -337,7 +341,8 @@ class Listener(Entry):
                 shift = offer.shift
         mss = seg.mss if seg.mss > 0 else default_mss(key)
         iss = self.cookies.make(key, seg.seq, mss, options, shift, now)
-        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, SYN_ACK_COOKIE)
+        sack = options != NO_TIMESTAMPS and options & SACK_BIT != 0
+        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, sack, SYN_ACK_COOKIE)
         if stamped:
             out.has_timestamps = True
             out.tsval = timestamp(self._clock(key, now), options)
@@ -420,6 +425,8 @@ class Listener(Entry):
             self.counts.expired += 1
             self._tell(key, State.SYN_RECEIVED, Trigger.GIVE_UP, now)
             return
+        if record.acknowledged and record.level < deferrals(self.config):
+            return  # the peer has all it needs; what is waited for is its data
         if self.observer is not None:
             self.observer.timer_fired(now, key, "handshake", str(self._queue.due_at(record) - now))
         self.counts.syn_ack_repeats += 1
@@ -435,7 +442,7 @@ class Listener(Entry):
         return self.config.window_scaling and record.marks & NO_SHIFT != NO_SHIFT
 
     def _syn_ack(self, key: bytes, record: HalfOpen, reason: int, now: int) -> Outgoing:
-        segment = self._offered().syn_ack(key, record.iss, record.irs, self._scaling(record), reason)
+        segment = self._offered().syn_ack(key, record.iss, record.irs, self._scaling(record), record.sack_permitted, reason)
         self._stamp(key, segment, record, now)
         return segment
 
@@ -479,12 +486,3 @@ class Listener(Entry):
     def _drop(self, reason: DropReason, key: bytes, segment: Segment, now: int) -> None:
         if self.observer is not None:
             self.observer.dropped(now, key, reason, segment)
-
-
-def _waits(config: TcpConfig) -> list[int]:
-    """When a record's timer comes, in ns from its SYN on: for each repeat of the SYN,ACK, and for its end (RFC 6298 5.5)."""
-    waits, total = [], 0
-    for repeats in range(config.syn_ack_retries + 1):
-        total += min(config.rto_initial << repeats, config.rto_max)
-        waits.append(total)
-    return waits

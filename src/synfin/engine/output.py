@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from synfin.engine import path
 from synfin.engine.config import NEVER
+from synfin.engine.handshake import syn_wait
 from synfin.engine.plan import Plan
 from synfin.engine.segment import (
     ACK,
@@ -26,6 +27,7 @@ from synfin.engine.segment import (
     URGENT_NOTICE,
     Buffer,
     Outgoing,
+    OutgoingSyn,
 )  # fmt: skip
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.state import State
@@ -105,8 +107,13 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     offset = (plan.seq - sender.snd_una) & MASK
     payload = sender.buffer.view(offset, count) if count else b""
     flags = ACK
-    if count and offset + count == sender.buffer.size and not sender.more:
-        flags |= PSH  # the segment that empties the send queue (3.9.1.2)
+    if count:
+        rule = c.config.push
+        if rule == "empty":
+            if offset + count == sender.buffer.size and not sender.more:
+                flags |= PSH  # the segment that empties the send queue (3.9.1.2)
+        elif rule == "write" and sender.buffer.ends_write(offset + count):
+            flags |= PSH
     reason = plan.reason
     if plan.fin:
         flags |= FIN
@@ -133,6 +140,8 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
         segment = Outgoing(
             c.sender.snd_nxt if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
         )
+        if c.config.reset_window and flags & ACK:
+            segment.window = c.receiver.window_field()
         if c.agreed_timestamps and flags & ACK:
             segment.has_timestamps = True
             segment.tsval = c.timestamp(now)
@@ -143,12 +152,18 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
 
 def _syn(c: "Connection", now: int) -> Outgoing:
     """Our SYN, or in SYN-RECEIVED after a simultaneous open our SYN,ACK; no data rides on either."""
-    config = c.config
     both = c.state is State.SYN_RECEIVED
+    if 0 < c.config.syn_bare_after <= c.sender.timeouts and not both:  # perhaps it is the options that somebody cannot bear
+        c.config = c.config.replace(timestamps=False, window_scaling=False, sack=False, syn_bare_after=0)
+    config = c.config
     reason = RETRANSMIT_HANDSHAKE if c.syn_again else (SYN_ACK if both else SYN_OPEN)
     window = c.receiver.syn_window()
-    segment = Outgoing(c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason)
+    segment = OutgoingSyn(
+        c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason, config.syn_options,
+        config.syn_padding,
+    )  # fmt: skip
     segment.mss = c.receiver.mss
+    segment.sack_permitted = config.sack and not both
     if c.agreed_timestamps if both else config.timestamps:
         segment.has_timestamps = True
         segment.tsval = c.timestamp(now)
@@ -156,6 +171,7 @@ def _syn(c: "Connection", now: int) -> Outgoing:
     if c.scaling if both else config.window_scaling:
         segment.wscale = c.receiver.shift
     c.sender.syn_sent(now, c.timers, c.syn_again)
+    c.timers.retransmission = now + syn_wait(config, c.sender.rtt.rto, c.sender.timeouts)
     c.bare_segs_out += 1
     c.receiver.last_ack_sent = c.receiver.rcv_nxt
     return segment

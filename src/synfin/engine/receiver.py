@@ -25,8 +25,8 @@ class Receiver:
 
     __slots__ = (
         "_chunks", "_goal", "capacity", "fin_received", "fin_seq", "irs", "last_ack_sent", "mark", "mss", "oob_inline",
-        "rcv_edge", "rcv_nxt", "rcv_up", "reassembly", "shift", "shut", "size", "unacked", "urgent_byte", "urgent_pending",
-        "wraps",
+        "quick", "quick_since", "rcv_edge", "rcv_nxt", "rcv_up", "reassembly", "shift", "shut", "size", "unacked",
+        "urgent_byte", "urgent_pending", "wraps",
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, mss: int) -> None:
@@ -39,6 +39,8 @@ class Receiver:
         self.rcv_edge: int = 0
         self._goal: int = 0  # the edge before rounding up to the window scale
         self.last_ack_sent: int = 0
+        self.quick: int = config.quick_acks  # ACKs that go at once, as long as we have sent no more text than
+        self.quick_since: int = 0  # so many segments
         self.unacked: int = 0  # full-sized segments since the last ACK
         self.size: int = 0
         self._chunks: deque[bytes | memoryview] | None = None

@@ -6,7 +6,7 @@ from synfin.engine.config import SECOND, TcpConfig
 class RttEstimator:
     """SRTT, RTTVAR and the RTO that follows from them, with the exponential backoff of 5.5 kept apart."""
 
-    __slots__ = ("backoff", "base", "granularity", "maximum", "minimum", "rttvar", "srtt")
+    __slots__ = ("backoff", "base", "granularity", "maximum", "minimum", "rttvar", "slop", "srtt")
 
     def __init__(self, config: TcpConfig) -> None:
         self.srtt: int = -1
@@ -16,6 +16,7 @@ class RttEstimator:
         self.minimum: int = config.rto_min
         self.maximum: int = config.rto_max
         self.granularity: int = config.clock_granularity
+        self.slop: int = config.rto_slop
 
     def sample(self, rtt: int) -> None:
         """Take one measured round trip (2.2, 2.3); ends a backoff, as Karn's algorithm has it."""
@@ -36,6 +37,7 @@ class RttEstimator:
         rto = srtt + variance
         if rto < self.minimum:
             rto = self.minimum
+        rto += self.slop
         self.base = rto if rto < self.maximum else self.maximum
         self.backoff = 0
 
@@ -44,11 +46,13 @@ class RttEstimator:
         """The timeout to use now, at most the configured maximum (2.5)."""
         if not self.backoff:
             return self.base
-        return min(self.base << self.backoff, self.maximum)
+        slop = self.slop
+        measured = self.base - slop if self.srtt >= 0 else self.base  # the slop is not doubled
+        return min((measured << self.backoff) + slop, self.maximum)
 
     def back_off(self) -> None:
         """Double the timeout after it fired (5.5)."""
-        if self.base << self.backoff < self.maximum:
+        if self.rto < self.maximum:
             self.backoff += 1
 
     def handshake_lost(self) -> None:

@@ -156,3 +156,14 @@ class Outgoing:
             f"<{flag_names(self.flags)} seq={self.seq} ack={self.ack} win={self.window}"
             f" len={len(self.payload)} ({REASON_NAMES[self.reason]})>"
         )
+
+
+class OutgoingSyn(Outgoing):
+    """A SYN or SYN,ACK: its options stand in the `order` of TcpConfig.syn_options, padded as TcpConfig.syn_padding says."""
+
+    __slots__ = ("order", "padding")
+
+    def __init__(self, seq: int, ack: int, flags: int, window: int, reason: int, order: str, padding: str) -> None:
+        super().__init__(seq, ack, flags, window, reason)
+        self.order: str = order
+        self.padding: str = padding

@@ -4,7 +4,8 @@ Owns the bytes only; which sequence number the first one has is the sender's aff
 other buffer is copied when written. Small writes are joined, so that a thousand of one byte do not cost a thousand chunks.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import deque
 from typing import Final
 
 from synfin.engine.segment import Buffer
@@ -27,8 +28,8 @@ class SendBuffer:
         self._chunks: list[bytes] | None = None
         self._starts: list[int] | None = None
 
-    def append(self, data: Buffer) -> None:
-        """Take `data` at the end."""
+    def append(self, data: Buffer, more: bool = False) -> None:
+        """Take `data` at the end; `more`: what the same application writes next belongs to it."""
         chunk = data if type(data) is bytes else bytes(data)
         chunks, starts = self._chunks, self._starts
         if chunks is None or starts is None:
@@ -61,6 +62,10 @@ class SendBuffer:
             head = 0
         self._head = head
 
+    def ends_write(self, offset: int) -> bool:
+        """Whether what was written at once ended `offset` bytes from the first byte."""
+        return offset == self.size
+
     def view(self, offset: int, count: int) -> Buffer:
         """`count` bytes from `offset` on; a view where they lie in one large chunk."""
         chunks, starts = self._chunks, self._starts
@@ -84,3 +89,31 @@ class SendBuffer:
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
+
+
+class MarkedBuffer(SendBuffer):
+    """A SendBuffer that remembers where each write ended, for TcpConfig.push = "write"."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self._ends: deque[int] = deque()  # positions
+
+    def append(self, data: Buffer, more: bool = False) -> None:
+        """See SendBuffer."""
+        super().append(data, more)
+        if not more:
+            self._ends.append(self.base + self.size)
+
+    def drop(self, count: int) -> None:
+        """See SendBuffer."""
+        super().drop(count)
+        while self._ends and self._ends[0] <= self.base:
+            self._ends.popleft()
+
+    def ends_write(self, offset: int) -> bool:
+        """See SendBuffer."""
+        position = self.base + offset
+        at = bisect_left(self._ends, position)
+        return at < len(self._ends) and self._ends[at] == position

@@ -1,8 +1,7 @@
 """The send sequence space: SND.*, what may go now, what goes again.
 
 Owns RFC 9293 3.8.6.2.1 (Nagle and silly-window avoidance), 3.8.6.1 (zero-window probes), RFC 6298 5 (retransmission),
-RFC 5681 3.2 and RFC 6582 (fast retransmit and NewReno's recovery). Knows nothing of states, of options or of the receiver:
-it says which bytes go next; `connection` builds the segment.
+RFC 5681 3.2 and RFC 6582 (fast retransmit and NewReno's recovery). Knows nothing of states, of options or of the receiver.
 
       acknowledged     in flight        may go        must wait
     --------------|===============|..............|..............|
@@ -19,12 +18,13 @@ from synfin.engine.congestion import Congestion, make
 from synfin.engine.plan import Plan
 from synfin.engine.rtt import RttEstimator
 from synfin.engine.segment import FAST_RETRANSMIT, NEW_DATA, RETRANSMIT_OPENED, RETRANSMIT_TIMEOUT, WINDOW_PROBE
-from synfin.engine.sendbuffer import SendBuffer
+from synfin.engine.sendbuffer import MarkedBuffer, SendBuffer
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.timers import Timers
 
 DUPLICATE_THRESHOLD: Final = 3  # RFC 5681 3.2
-MORE_TIMEOUT: Final = 200_000_000  # ns that a partial segment waits for the rest announced by WRITE_MORE
+MORE_TIMEOUT: Final = 200_000_000  # ns that a partial segment waits for the rest announced by WRITE_MORE or CORK
+CORK: Final = 1  # in `more`: full segments only (TCP_CORK)
 
 
 class Sender:
@@ -39,7 +39,7 @@ class Sender:
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int) -> None:
-        self.buffer: SendBuffer = SendBuffer()
+        self.buffer: SendBuffer = MarkedBuffer() if config.push == "write" else SendBuffer()
         self.capacity: int = config.send_buffer
         self.rtt: RttEstimator = RttEstimator(config)
         self.congestion: Congestion = make(config, mss)
@@ -58,7 +58,7 @@ class Sender:
         self.snd_up: int = iss
         self.urgent_due: bool = False  # the peer has not been told of the urgent data
         self.urgent_mode: bool = False  # SND.UP lies ahead of SND.UNA
-        self.more: bool = False  # the last write said that more follows
+        self.more: int = 0  # CORK; WRITE_MORE: the last write said that more follows
         self.forced: bool = False  # the override timer fired: send what fits
         self.fin_queued: bool = False
         self.fin_sent: bool = False
@@ -323,7 +323,7 @@ class Sender:
             self.probe_due = True
         else:
             self.forced = True
-            self.more = False
+            self.more &= CORK
 
     def user_deadline(self, user_timeout: int) -> int:
         """When the oldest unanswered transmission or probe will have waited for `user_timeout` ns; an ACK of some of what is in

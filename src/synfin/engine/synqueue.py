@@ -6,10 +6,11 @@ know what a segment means nor what is answered: that is the listener's.
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from synfin.engine.config import NEVER
+from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.segment import SYN, Segment
 from synfin.engine.seq import MASK
 
@@ -22,6 +23,7 @@ PLACE_AT: Final = RECORD.size - PLACE.size
 NO_SHIFT: Final = 15
 HAS_TIMESTAMPS: Final = 0x10  # in marks, above the window scale
 SACK_PERMITTED: Final = 0x20
+ACKNOWLEDGED: Final = 0x40  # the peer has sent its final ACK, and the connection waits for data
 MAX_SHIFT: Final = 14  # RFC 7323 2.3: what is more means 14
 MAX_TALLY: Final = 15
 IP6_KEY: Final = 36  # bytes
@@ -72,6 +74,16 @@ class HalfOpen:
         return bool(self.marks & HAS_TIMESTAMPS)
 
     @property
+    def sack_permitted(self) -> bool:
+        """Whether the SYN had the option."""
+        return bool(self.marks & SACK_PERMITTED)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the final ACK has come and only data is waited for."""
+        return bool(self.marks & ACKNOWLEDGED)
+
+    @property
     def syn_acks(self) -> int:
         """SYN,ACKs sent, the first included. Answers to repeated SYNs beyond the fifteenth are left out, those that a late
         driver merged into one count each."""
@@ -83,7 +95,7 @@ class HalfOpen:
         shift = self.marks & 15
         syn.mss = self.mss or -1
         syn.wscale = shift if shift != NO_SHIFT else -1
-        syn.sack_permitted = bool(self.marks & SACK_PERMITTED)
+        syn.sack_permitted = self.sack_permitted
         syn.has_timestamps = self.has_timestamps
         syn.tsval = self.ts_recent
         return syn
@@ -283,3 +295,32 @@ class SynQueue:
         assert short is not None, "somebody waits in the line"
         since: int = TIMES.unpack_from(self._table[short], TIMES_AT)[2]
         return since + self._waits[level]
+
+
+def waits(config: TcpConfig) -> list[int]:
+    """When a record's timer comes, in ns from its SYN on: for each repeat of the SYN,ACK, and for its end (RFC 6298 5.5)."""
+    waits, total = [], 0
+    for repeats in range(config.syn_ack_retries + 1):
+        total += min((config.rto_initial << repeats) + (config.rto_slop if repeats else 0), config.rto_max)
+        waits.append(total)
+    return waits
+
+
+def deferrals(config: TcpConfig) -> int:
+    """The first timers of a record that bring nothing while config.defer_accept lasts: as many as it takes to last so long
+    (secs_to_retrans)."""
+    return bisect_left(_ends(config), config.defer_accept)
+
+
+def deferral(config: TcpConfig) -> int:
+    """How long config.defer_accept comes to be, in ns: to the end of the last of those timers (retrans_to_secs)."""
+    return _ends(config)[deferrals(config)]
+
+
+def _ends(config: TcpConfig) -> list[int]:
+    """0, and when each timer has come, as far as defer_accept reaches."""
+    ends, wait = [0], config.rto_initial
+    while ends[-1] < config.defer_accept:
+        ends.append(ends[-1] + wait)
+        wait = min(2 * wait, config.rto_max)
+    return ends

@@ -3,8 +3,8 @@
 Owns the checks of that state and the reuse by RFC 6191. A connection in TIME-WAIT is a few numbers: sender, buffers and
 congestion control are gone. Must not know the table it stands in; the stack keeps its timer (`expires`).
 
-An exact RST closes it, as RFC 9293 3.10.7.4 has it; RFC 1337 would rather ignore that RST. One that is in the window but
-not exact is challenged (RFC 5961 3.2), so that a blind attacker has one chance in 2^32.
+An exact RST closes it, as RFC 9293 3.10.7.4 has it, unless config.time_wait_ignores_reset (RFC 1337 3). One that is in the
+window but not exact is challenged (RFC 5961 3.2), so that a blind attacker has one chance in 2^32.
 """
 
 from typing import Final
@@ -38,8 +38,8 @@ class TimeWait(Entry):
     """
 
     __slots__ = (
-        "connection", "duration", "expires", "places", "quiet_until", "rcv_nxt", "replies", "shift", "snd_nxt", "ts_offset",
-        "ts_recent", "window",
+        "connection", "duration", "expires", "ignores_reset", "places", "quiet_until", "rcv_nxt", "replies", "shift",
+        "snd_nxt", "ts_offset", "ts_recent", "window",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, now: int) -> None:
@@ -54,6 +54,7 @@ class TimeWait(Entry):
         self.ts_offset: int = connection.ts_offset if connection.agreed_timestamps else NO_TIMESTAMPS
         self.ts_recent: int = connection.ts_recent
         self.duration: int = 2 * connection.config.msl
+        self.ignores_reset: bool = connection.config.time_wait_ignores_reset
         self.expires: int = 0
         self.places: int = 0
         self.quiet_until: int = 0
@@ -100,7 +101,9 @@ class TimeWait(Entry):
                 self._answer(ACK_DUPLICATE, now)
             return
         if flags & RST:
-            if segment.seq == self.rcv_nxt:
+            if self.ignores_reset:
+                self._drop(DropReason.RST_IGNORED, segment, now)
+            elif segment.seq == self.rcv_nxt:
                 self.end(Trigger.RESET, now)
             else:
                 self._drop(DropReason.RST_NOT_EXACT, segment, now)

@@ -7,13 +7,16 @@ the kernel is named.
 
 import errno
 import socket
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from synfin.engine.connection import WRITE_MORE, WRITE_URGENT, Connection
 from synfin.engine.errors import UsageError
 from synfin.engine.segment import Buffer
 from synfin.sockets.calls import Address, excerpt, failure
 from synfin.sockets.opening import CLOSED, CONNECTED, CONNECTING, FAILED, LISTENING, SHUT, Opening
+
+T = TypeVar("T")
 
 READ: Final = 1  # as selectors.EVENT_READ
 WRITE: Final = 2  # as selectors.EVENT_WRITE
@@ -58,11 +61,41 @@ class Endpoint(Opening):
         if self._phase == CONNECTING:
             return 0
         found = 0
-        if interest & READ and (connection.readable() or connection.peer_closed or self._shut_read):
+        if interest & READ and (self._enough(connection) or connection.peer_closed or self._shut_read):
             found = READ
         if interest & WRITE and (self._shut_write or 2 * connection.writable() >= connection.unacked()):
-            found |= WRITE  # a third of the buffer is free (sk_stream_is_writeable)
+            low = self.settings.unsent_low
+            if low <= 0 or self._shut_write or 2 * connection.unsent() < low:  # tcp_stream_memory_free
+                found |= WRITE  # a third of the buffer is free (sk_stream_is_writeable)
         return found
+
+    def _enough(self, connection: Connection) -> bool:
+        """Whether so much waits to be read that a reader is woken; a buffer that is full is enough (tcp_epollin_ready)."""
+        low = self.settings.receive_low
+        return connection.readable() >= low or (low > 1 and not connection.receiver.rcv_wnd)
+
+    def too_few(self, limit: int) -> bool:
+        """Whether a call in blocking mode that reads `limit` bytes waits for more than there is (SO_RCVLOWAT)."""
+        connection = self._connection
+        low = min(self.settings.receive_low, limit)
+        if connection is None or low <= 1 or connection.close_reason is not None or connection.peer_closed or self._shut_read:
+            return False
+        return connection.readable() < low and not self._enough(connection)
+
+    def patient(self, call: Callable[..., T]) -> Callable[..., T]:
+        """`call`, which reads, as it is in blocking mode: where there is too little, it would block."""
+
+        def patient(*arguments: Any) -> T:
+            if arguments and self.too_few(arguments[0] if isinstance(arguments[0], int) else len(arguments[0])):
+                raise failure(errno.EAGAIN)
+            return call(*arguments)
+
+        return patient
+
+    def wake(self) -> None:
+        """What it takes to be ready has changed: who waits looks again."""
+        if self.on_change is not None:
+            self.on_change()
 
     @property
     def pending_error(self) -> int:
@@ -178,6 +211,12 @@ class Endpoint(Opening):
 
     def _write(self, connection: Connection, data: Buffer, flags: int) -> int:
         now = self.host.now()
+        if self.settings.unsent_low > 0:
+            count = self._room(connection)
+            if 0 <= count < len(data):
+                data, flags = memoryview(data)[:count], flags & ~WRITE_URGENT  # the urgent byte is the last of all
+                if not count:
+                    raise self._would_block("send")
         try:
             count = connection.write(data, now, flags)
         except UsageError:  # shut down or over
@@ -189,6 +228,13 @@ class Endpoint(Opening):
         if self._observer is not None:
             self._told("send", excerpt(data), str(count))
         return count
+
+    def _room(self, connection: Connection) -> int:
+        """Bytes that TCP_NOTSENT_LOWAT leaves room for: to the byte, where Linux takes whole buffers of its own; -1 where a
+        write fails anyway."""
+        if self._shut_write or connection.close_reason is not None:
+            return -1
+        return max(self.settings.unsent_low - connection.unsent(), 0)
 
     def _send_specially(self, data: Buffer, flags: int) -> int:
         """With flags, or where there is no connection (tcp_sendmsg)."""

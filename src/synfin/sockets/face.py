@@ -216,6 +216,8 @@ class Socket(socket.socket):
     def _call(self, name: str, interest: int, flags: int, call: Callable[..., T], *arguments: Any) -> T:
         """A call that may block: in non-blocking mode an attempt, else until it succeeds or fails."""
         timeout = 0.0 if flags & DONTWAIT else self._timeout
+        if interest == READ and timeout != 0.0 and self._endpoint.settings.receive_low > 1:
+            call = self._endpoint.patient(call)
         waits = self._endpoint.host.waits
         if waits is not None:
             return Blocking(waits, self._endpoint, timeout).attempt(name, interest, call, *arguments)

@@ -210,8 +210,8 @@ class Opening(Caller):
         while connection.next_event() is not None:  # what they say is read from the connection's levels
             pass
         now = self.host.now()
-        if self.settings.oob_inline:
-            connection.set_option("oob_inline", 1, now)
+        for name, value in self.settings.options():
+            connection.set_option(name, value, now)
         if connection.close_reason is None:
             for name, value in buffers_of(self.settings, connection):
                 connection.set_option(name, value, now)
@@ -265,8 +265,8 @@ class Opening(Caller):
         connection.watcher = self
         if self._observer is not None:
             self._began("connect", now)
-        if self.settings.oob_inline:
-            connection.set_option("oob_inline", 1, now)
+        for name, value in self.settings.options():
+            connection.set_option(name, value, now)
         self._look_at_opening()
 
     def _look_at_opening(self) -> None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from synfin.engine.config import MILLISECOND, SECOND, TcpConfig
 from synfin.engine.connection import Connection
+from synfin.engine.handshake import syn_lifetime
 from synfin.engine.info import STATE_NUMBER
 from synfin.engine.segment import Buffer
 from synfin.engine.state import State
+from synfin.engine.synqueue import deferral
 from synfin.sockets.calls import failure
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ IPV6_V6ONLY: Final = 26
 TCP_USER_TIMEOUT: Final = 18
 TCP_INFO: Final = 11
 TCP_CONGESTION: Final = 13
+TCP_CORK: Final = 3
+TCP_SYNCNT: Final = 7
+TCP_DEFER_ACCEPT: Final = 9
+TCP_QUICKACK: Final = 12
+TCP_NOTSENT_LOWAT: Final = 25
+QUICK: Final = 16  # ACKs: TCP_MAX_QUICKACKS
+MAX_SYN_COUNT: Final = 127  # MAX_TCP_SYNCNT
 MAX_KEEPALIVE: Final = 32_767  # seconds: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
 MAX_KEEPALIVE_COUNT: Final = 127  # MAX_TCP_KEEPCNT
 
@@ -35,14 +44,20 @@ MAX_KEEPALIVE_COUNT: Final = 127  # MAX_TCP_KEEPCNT
 class Settings:
     """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
 
-    __slots__ = ("_changes", "linger_on", "linger_seconds", "oob_inline", "reuse_address", "user_timeout", "v6only")
+    __slots__ = (
+        "_changes", "cork", "linger_on", "linger_seconds", "oob_inline", "receive_low", "reuse_address", "unsent_low",
+        "user_timeout", "v6only",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._changes: dict[str, Any] | None = None
+        self.cork: bool = False
         self.linger_on: bool = False
         self.linger_seconds: int = 0
         self.oob_inline: bool = False
+        self.receive_low: int = 1  # bytes: fewer are not worth a reader's waking (SO_RCVLOWAT)
         self.reuse_address: bool = False
+        self.unsent_low: int = 0  # bytes that may wait to be sent for the first time (TCP_NOTSENT_LOWAT); 0, -1: all that fit
         self.user_timeout: int = 0  # milliseconds, as it was set
         self.v6only: bool = False
 
@@ -75,7 +90,15 @@ class Settings:
         copy._changes = None if self._changes is None else dict(self._changes)
         copy.linger_on, copy.linger_seconds, copy.oob_inline = self.linger_on, self.linger_seconds, self.oob_inline
         copy.reuse_address, copy.user_timeout, copy.v6only = self.reuse_address, self.user_timeout, self.v6only
+        copy.cork, copy.receive_low, copy.unsent_low = self.cork, self.receive_low, self.unsent_low
         return copy
+
+    def options(self) -> Iterator[tuple[str, int]]:
+        """The options of a connection (Connection.set_option) that no TcpConfig has: name, value."""
+        if self.oob_inline:
+            yield "oob_inline", 1
+        if self.cork:
+            yield "cork", 1
 
 
 # struct tcp_info, linux/tcp.h: six bytes, the two window scales in one byte, flags; then words
@@ -230,6 +253,66 @@ def _set_maxseg(endpoint: "Endpoint", value: int) -> None:
         endpoint.apply("mss", value)
 
 
+def _set_cork(endpoint: "Endpoint", value: int) -> None:
+    """Off, what waits goes (__tcp_sock_set_cork)."""
+    endpoint.settings.cork = bool(value)
+    endpoint.apply("cork", int(bool(value)))
+
+
+def _get_quick(endpoint: "Endpoint") -> int:
+    connection = endpoint.connection
+    return int(bool(_config_of(endpoint, "quick_acks") if connection is None else connection.receiver.quick))
+
+
+def _set_quick(endpoint: "Endpoint", value: int) -> None:
+    """On, the ACK that waits goes, and the next ones go at once until we send data; off, they wait (tcp_sock_set_quickack).
+    What is told back is whether some will: unset, on Linux it is 1, here what TcpConfig.quick_acks says."""
+    count = QUICK if value else 0
+    endpoint.settings.change("quick_acks", count)
+    endpoint.apply("quick_acks", count)
+
+
+def _get_syn_count(endpoint: "Endpoint") -> int:
+    config = endpoint.settings.config(endpoint.host.stack.config) or endpoint.host.stack.config
+    counts = range(1, MAX_SYN_COUNT)
+    return next((count for count in counts if syn_lifetime(config, count) >= config.syn_timeout), MAX_SYN_COUNT)
+
+
+def _set_syn_count(endpoint: "Endpoint", value: int) -> None:
+    """Repeats of a SYN before connect gives up, besides those at the pace of the first (tcp_write_timeout)."""
+    if not 1 <= value <= MAX_SYN_COUNT:
+        raise failure(errno.EINVAL)
+    endpoint.settings.change("syn_timeout", syn_lifetime(endpoint.host.stack.config, value))
+
+
+def _get_defer(endpoint: "Endpoint") -> int:
+    config = endpoint.settings.config(endpoint.host.stack.config) or endpoint.host.stack.config
+    return deferral(config) // SECOND
+
+
+def _set_defer(endpoint: "Endpoint", value: int) -> None:
+    """Seconds that a connection may wait for data before accept returns it; they end with a timer of the SYN,ACK's."""
+    _change_of_listener(endpoint, "defer_accept", max(value, 0) * SECOND)
+
+
+def _change_of_listener(endpoint: "Endpoint", name: str, value: int) -> None:
+    endpoint.settings.change(name, value)
+    if endpoint.listener is not None:
+        endpoint.listener.config = endpoint.listener.config.replace(**{name: value})
+
+
+def _set_receive_low(endpoint: "Endpoint", value: int) -> None:
+    """0 is 1, below 0 is all that fits. More than the buffer takes is cut; Linux would let the buffer grow."""
+    most = max(_config_of(endpoint, "receive_buffer"), 1)
+    endpoint.settings.receive_low = most if value < 0 else min(max(value, 1), most)
+    endpoint.wake()
+
+
+def _set_unsent_low(endpoint: "Endpoint", value: int) -> None:
+    endpoint.settings.unsent_low = value
+    endpoint.wake()
+
+
 def _set_v6only(endpoint: "Endpoint", value: int) -> None:
     if endpoint.family != socket.AF_INET6:
         raise failure(errno.ENOPROTOOPT)
@@ -284,7 +367,7 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (S, socket.SO_OOBINLINE): _flag("oob_inline")[0],
     (S, socket.SO_RCVBUF): _buffer("receive_buffer")[0],
     (S, socket.SO_SNDBUF): _buffer("send_buffer")[0],
-    (S, socket.SO_RCVLOWAT): _constant(1),
+    (S, socket.SO_RCVLOWAT): lambda endpoint: endpoint.settings.receive_low,
     (S, socket.SO_LINGER): _get_linger,
     (T, socket.TCP_NODELAY): _get_nodelay,
     (T, socket.TCP_MAXSEG): _get_maxseg,
@@ -292,6 +375,11 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (T, socket.TCP_KEEPINTVL): INTERVAL[0],
     (T, socket.TCP_KEEPCNT): COUNT[0],
     (T, TCP_USER_TIMEOUT): _get_user_timeout,
+    (T, TCP_CORK): _flag("cork")[0],
+    (T, TCP_QUICKACK): _get_quick,
+    (T, TCP_SYNCNT): _get_syn_count,
+    (T, TCP_DEFER_ACCEPT): _get_defer,
+    (T, TCP_NOTSENT_LOWAT): lambda endpoint: endpoint.settings.unsent_low,
     (T, TCP_INFO): _get_info,
     (T, TCP_CONGESTION): _get_congestion,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _get_v6only,
@@ -309,6 +397,12 @@ SET: Final[dict[tuple[int, int], Set]] = {
     (T, socket.TCP_KEEPINTVL): INTERVAL[1],
     (T, socket.TCP_KEEPCNT): COUNT[1],
     (T, TCP_USER_TIMEOUT): _set_user_timeout,
+    (T, TCP_CORK): _set_cork,
+    (T, TCP_QUICKACK): _set_quick,
+    (T, TCP_SYNCNT): _set_syn_count,
+    (T, TCP_DEFER_ACCEPT): _set_defer,
+    (T, TCP_NOTSENT_LOWAT): _set_unsent_low,
+    (S, socket.SO_RCVLOWAT): _set_receive_low,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _set_v6only,
 }
 

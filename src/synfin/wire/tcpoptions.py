@@ -5,10 +5,11 @@ Owns their bytes. Gives the values as they stand on the wire: that MSS counts on
 """
 
 from struct import Struct
+from types import MappingProxyType
 from typing import Final
 
 from synfin.engine.errors import DropReason, UsageError
-from synfin.engine.segment import Buffer, Outgoing, Segment
+from synfin.engine.segment import Buffer, Outgoing, OutgoingSyn, Segment
 from synfin.wire.errors import ParseError
 
 END: Final = 0
@@ -39,6 +40,9 @@ _PAIR: Final = Struct("!II")
 _ALIGNED_TIMESTAMPS: Final = Struct("!III")
 _MSS: Final = Struct("!BBH")
 _BYTES: Final = Struct("!BBBB")
+_TIMESTAMPS: Final = Struct("!BBII")
+# Where the numbers of an option lie on their border: it begins so many bytes after one of so many.
+_BORDERS: Final = MappingProxyType({"mss": (0, 4), "wscale": (1, 2), "sackOK": (0, 2), "TS": (2, 4)})
 
 
 class Option:
@@ -125,11 +129,13 @@ def read_options(data: Buffer, start: int, end: int, segment: Segment) -> None:
 
 
 def build_options(out: Outgoing) -> bytes:
-    """The options of `out`, padded to whole words, in the order in which Linux has them: MSS, SACK permitted, timestamps,
-    window scale, SACK.
+    """The options of `out`, padded to whole words: of an OutgoingSyn in its order, else MSS, SACK permitted, timestamps, window
+    scale, SACK.
 
     Raises UsageError when they take more than 40 bytes, struct.error when a number does not fit its field.
     """
+    if isinstance(out, OutgoingSyn):
+        return _build_ordered(out)
     parts = []
     if out.mss >= 0:
         parts.append(_MSS.pack(MSS, 4, out.mss))
@@ -148,3 +154,28 @@ def build_options(out: Outgoing) -> bytes:
     if len(options) > MAX_OPTIONS:
         raise UsageError(f"{len(options)} bytes of options, a header has room for {MAX_OPTIONS}")
     return options
+
+
+def _build_ordered(out: OutgoingSyn) -> bytes:
+    """The options of a SYN, whose order and padding are its own."""
+    pieces: dict[str, bytes] = {}
+    if out.mss >= 0:
+        pieces["mss"] = _MSS.pack(MSS, 4, out.mss)
+    if out.sack_permitted:
+        pieces["sackOK"] = bytes((SACK_PERMITTED, 2))
+    if out.has_timestamps:
+        pieces["TS"] = _TIMESTAMPS.pack(TIMESTAMPS, 10, out.tsval, out.tsecr)
+    if out.wscale >= 0:
+        pieces["wscale"] = bytes((WINDOW_SCALE, 3, out.wscale))
+    names = [name for name in out.order.split() if name in pieces]
+    options = b""
+    for index, name in enumerate(names):
+        if out.padding == "after":
+            begin, border = _BORDERS[name]
+            gap = (begin - len(options)) % border
+        elif name == "sackOK" and names[index + 1 : index + 2] == ["TS"]:
+            gap = 0  # the two fill whole words together
+        else:
+            gap = -(len(options) + len(pieces[name])) % 4
+        options += bytes((NOP,)) * gap + pieces[name]
+    return options + bytes((END,)) * (-len(options) % 4)

@@ -1,0 +1,135 @@
+"""What the arguments of system calls mean: numbers, descriptors, addresses, arrays of iovec, data.
+
+Owns where a script's sockets are, and what has gone through each connection. Knows no call.
+"""
+
+import errno
+import ipaddress
+import socket
+from typing import Final, NamedTuple
+
+from synfin.packetdrill import payload
+from synfin.packetdrill.files import Answer, Files, Skip
+from synfin.packetdrill.symbols import value_of, words_of
+from synfin.packetdrill.syntax import Applied, Expression, Items, Struct, Text
+from synfin.sockets.endpoint import Endpoint
+
+PLAYED_FLAGS: Final = frozenset(
+    ("MSG_PEEK", "MSG_OOB", "MSG_MORE", "MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_WAITALL", "MSG_EOR")
+)
+
+
+class Place(NamedTuple):
+    """Where a script's sockets are: packed addresses and ports. `mapped`: IPv4 inside AF_INET6."""
+
+    local: bytes
+    remote: bytes
+    bind_port: int = 8080
+    connect_port: int = 8080
+    mapped: bool = False
+
+    @property
+    def family(self) -> int:
+        """What `socket(...)` means."""
+        return int(socket.AF_INET6 if self.mapped or len(self.local) == 16 else socket.AF_INET)
+
+    def as_seen(self, address: bytes) -> bytes:
+        """An address as a program of this family writes it."""
+        return b"\0" * 10 + b"\xff\xff" + address if self.mapped and len(address) == 4 else address
+
+
+class Streams:
+    """What went through each connection, by its key: bytes written, bytes read, and where urgent bytes were."""
+
+    def __init__(self) -> None:
+        self.written: dict[bytes, bytearray] = {}
+        self.read: dict[bytes, int] = {}
+        self.urgent: dict[bytes, set[int]] = {}
+
+    def of(self, key: bytes) -> bytearray:
+        """What was written to the connection `key` so far."""
+        found = self.written.get(key)
+        if found is None:
+            found = self.written[key] = bytearray()
+        return found
+
+    def expected(self, key: bytes, count: int, *, inline: bool) -> tuple[bytes, int]:
+        """The next `count` bytes to be read, and where the reader stands behind them."""
+        at = self.read.get(key, 0)
+        holes = set() if inline else self.urgent.get(key, set())
+        if not holes:
+            return payload.inbound(at, count), at + count
+        found = bytearray()
+        while len(found) < count:
+            if at not in holes:
+                found += payload.inbound(at, 1)
+            at += 1
+        return bytes(found), at
+
+
+class Arguments:
+    """What arguments mean for a script whose sockets are at `place`."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.files = Files()
+        self.streams = Streams()
+
+    def number(self, expression: Expression) -> int:
+        """An integer argument; 0 for `...`."""
+        if isinstance(expression, Items) and len(expression.items) == 1:
+            expression = expression.items[0]
+        return value_of(expression) or 0
+
+    def endpoint(self, expression: Expression) -> Endpoint:
+        """A socket argument; raises OSError (EBADF, ENOTSOCK)."""
+        return self.files.endpoint(self.number(expression))
+
+    def address(self, expression: Expression, *, remote: bool) -> tuple[bytes, int]:
+        """An address argument; `...` is the script's own place."""
+        place = self.place
+        if isinstance(expression, Struct):
+            port = expression.get("sin_port") or expression.get("sin6_port")
+            host = expression.get("sin_addr") or expression.get("sin6_addr")
+            text = host.arguments[0] if isinstance(host, Applied) and host.arguments else host
+            if port is not None and isinstance(text, Text):
+                try:
+                    return ipaddress.ip_address(text.value).packed, self.number(port)
+                except ValueError:
+                    raise Skip(f"address {text.value!r}") from None
+        if remote:
+            return place.as_seen(place.remote), place.connect_port
+        return place.as_seen(place.local), place.bind_port
+
+    def lengths(self, expression: Expression) -> list[int]:
+        """The lengths of an array of iovec."""
+        if not isinstance(expression, Items):
+            return [self.number(expression)]
+        return [self.number(each.items[-1]) for each in expression.items if isinstance(each, Struct) and each.items]
+
+    def data(self, expression: Expression, count: int, endpoint: Endpoint) -> bytes:
+        """The bytes of a write: those of a string, or for `...` what comes next in the pattern."""
+        if isinstance(expression, Text):
+            return expression.value.encode("latin-1", "replace").ljust(count, b"\0")[:count]
+        key = b"" if endpoint.connection is None else endpoint.connection.key
+        return payload.outbound(len(self.streams.of(key)), count)
+
+    def flags(self, expression: Expression) -> int:
+        """Flags of send and recv; raises Skip for one that is not played."""
+        strange = {word for word in words_of(expression) if word.startswith("MSG_")} - PLAYED_FLAGS
+        if strange:
+            raise Skip(min(strange))
+        return self.number(expression)
+
+
+def failed(error: OSError) -> Answer:
+    """-1 and the name of the errno."""
+    return Answer(-1, errno.errorcode.get(error.errno or 0, str(error.errno)))
+
+
+def told(expected: Expression, actual: int) -> str:
+    """What is wrong with a value that a call wrote to where the script has `expected`; "" when it is right."""
+    if isinstance(expected, Items) and len(expected.items) == 1:
+        expected = expected.items[0]
+    wanted = value_of(expected)
+    return "" if wanted is None or wanted == actual else f"[{actual}]"

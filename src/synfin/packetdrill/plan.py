@@ -1,0 +1,144 @@
+"""How a script is to be played: what the person asked for, what the script's own options say, what the profile chooses.
+
+Owns the options of the language. Knows nothing of how events are played.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from synfin.engine.config import TcpConfig
+from synfin.engine.errors import UsageError
+from synfin.packetdrill.arguments import Place
+from synfin.packetdrill.compare import Rules
+from synfin.packetdrill.files import Skip
+from synfin.packetdrill.profiles import Profile
+from synfin.packetdrill.syntax import Script, ScriptError
+
+MICROSECOND: Final = 1000
+IPV4: Final = "ipv4"
+IPV6: Final = "ipv6"
+MAPPED: Final = "ipv4-mapped-ipv6"
+FAMILIES: Final = (IPV4, IPV6, MAPPED)
+LOCAL4: Final = ipaddress.ip_address("192.168.0.1").packed
+REMOTE4: Final = ipaddress.ip_address("192.0.2.1").packed
+LOCAL6: Final = ipaddress.ip_address("fd3d:a0b:17d6::1").packed
+REMOTE6: Final = ipaddress.ip_address("2001:db8::1").packed
+MTU: Final = 1500
+MTU6: Final = 1520  # so that one script fits both families: the MSS is the same
+# What says how the tool itself runs, and means nothing in virtual time and without a kernel.
+MEANINGLESS: Final = frozenset((
+    "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run", "init_scripts",
+    "persistent_tun_dev", "tun_dev", "so_filename", "code_command", "code_format", "code_sockopt",
+    "define", "is_anyip",
+))  # fmt: skip
+BEYOND: Final = ("wire_", "udp_encaps", "fuzz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asks for.
+
+    profile: what the stack chooses. family: of FAMILIES, or "" for the script's own. fast_path: the engine's. strict, loose:
+    see compare.Rules. changes: fields of TcpConfig, over profile and script. defines: the words of -D. ladder: draw one for a
+    failure.
+    """
+
+    profile: Profile
+    family: str = ""
+    fast_path: bool = True
+    strict: bool = False
+    loose: frozenset[str] = frozenset()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    defines: Mapping[str, str] = field(default_factory=dict)
+    ladder: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a script is played with; tolerances in ns and in percent.
+
+    `changes` are in `config` and outlast the script's sysctls.
+    """
+
+    family: str
+    place: Place
+    config: TcpConfig
+    mtu: int
+    rules: Rules
+    tolerance: int = 4000 * MICROSECOND
+    percent: float = 12.5
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    whole_segments: bool = False
+
+
+def make_plan(script: Script, wish: Wish) -> Plan:
+    """The plan for `script`. Raises Skip for an option that nobody plays, ScriptError for one that makes no sense."""
+    given: dict[str, str] = {}
+    for place, name, value in script.options:
+        known = name.replace("-", "_")
+        if known.startswith(BEYOND):
+            raise Skip(f"--{name}")
+        if known not in READ and known not in MEANINGLESS:
+            raise ScriptError(place, f"no option --{name}")
+        given[known] = value
+    try:
+        return _plan(given, wish)
+    except (ValueError, UsageError) as error:
+        place = script.options[0][0] if script.options else script.events[0].place
+        raise ScriptError(place, str(error)) from None
+
+
+def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
+    family = wish.family or given.get("ip_version", IPV4)
+    if family not in FAMILIES:
+        raise ValueError(f"no IP version {family!r}")
+    six = family == IPV6
+    local, remote = (LOCAL6, REMOTE6) if six else (LOCAL4, REMOTE4)
+    if not wish.family or wish.family == given.get("ip_version", IPV4):
+        local = _address(given.get("local_ip"), local)
+        remote = _address(given.get("remote_ip"), remote)
+    config = wish.profile.config.replace(fast_path=wish.fast_path)
+    if given.get("mss"):
+        config = config.replace(mss=_number(given, "mss", 0, 65_535))
+    tolerance = _number(given, "tolerance_usecs", 4000, 1 << 40)
+    rules = Rules(wish.strict, wish.loose, _number(given, "tcp_ts_tick_usecs", 0, 1 << 30), tolerance)
+    return Plan(
+        family=family,
+        place=Place(
+            local, remote, _number(given, "bind_port", 8080, 65_535), _number(given, "connect_port", 8080, 65_535),
+            family == MAPPED,
+        ),
+        config=config.replace(**wish.changes),
+        mtu=_number(given, "mtu", MTU6 if six else MTU, 65_535),
+        rules=rules,
+        tolerance=tolerance * MICROSECOND,
+        percent=float(given.get("tolerance_percent") or 12.5),
+        whole_segments="strict_segments" in given,
+        changes=wish.changes,
+    )  # fmt: skip
+
+
+def _number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = given.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise ValueError(f"--{name}={text} is no number up to {most}")
+    return int(text)
+
+
+def _address(text: str | None, default: bytes) -> bytes:
+    if not text:
+        return default
+    packed = ipaddress.ip_address(text).packed
+    return packed if len(packed) == len(default) else default
+
+
+READ: Final = frozenset((
+    "ip_version", "tolerance_usecs", "tolerance_percent", "mtu", "mss", "local_ip", "remote_ip", "connect_port", "bind_port",
+    "strict_segments", "tcp_ts_tick_usecs",
+))  # fmt: skip
+
+__all__ = ["FAMILIES", "Plan", "Wish", "make_plan", "replace"]

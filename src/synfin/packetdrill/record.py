@@ -1,0 +1,218 @@
+"""Writes a script: what one side of a connection heard, sent and was called to do, in the words of the language.
+
+Owns the numbers (relative to the initial ones, timestamps to the first) and the times (rounded). Knows neither traces nor
+captures: record_trace.py and record_capture.py tell it what happened. What is recorded passes where the stack that plays it
+is set as the recorded one was; payload is a script's own pattern, only its lengths are kept.
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from synfin.engine.config import TcpConfig
+from synfin.engine.segment import ACK, RST, SYN
+from synfin.engine.seq import MASK
+from synfin.packetdrill.compare import packet_text, read_options
+from synfin.packetdrill.syntax import IpInfo, TcpOption, TcpPacket
+from synfin.wire.packet import PacketView
+
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+FIRST_STAMP: Final = 1000  # what a script calls the first timestamp of a side: above 0, which means none
+MTU: Final = {4: 1500, 6: 1520}  # of a script that says none
+HEADERS: Final = {4: 40, 6: 60}
+MICROSECONDS: Final = 6
+NANOSECONDS: Final = 9
+LONGEST: Final = 100  # characters of sysctls in one line
+
+
+class RecordError(ValueError):
+    """What was recorded makes no script; one line says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A packet that reached the side (`inbound`) or left it, at `time` in ns."""
+
+    time: int
+    inbound: bool
+    view: PacketView
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A call of the side's program at `time` in ns, as a script writes it; one that waits until `end`. `opens`: it begins the
+    connection anew."""
+
+    time: int
+    text: str
+    end: int | None = None
+    opens: bool = False
+
+
+Moment = Moved | Made
+
+
+class Numbers:
+    """One connection's numbers as a script has them, kept as the player keeps them (flow.Flow)."""
+
+    def __init__(self) -> None:
+        self._remote_zero: int | None = None  # what the script calls 0 of the remote side's numbers
+        self._remote = 0  # the remote side's initial number, counted from there
+        self._last_syn = 0
+        self._local = 0
+        self._local_known = False
+        self._settled = False
+        self._stamps: dict[bool, int] = {}  # by direction: the first timestamp
+
+    def translated(self, moved: Moved) -> TcpPacket:
+        """The packet as a script has it. In order of time: what went before decides."""
+        segment = moved.view.segment
+        self._learn_stamp(moved)
+        seq, absolute = self._inbound(segment.seq, segment.flags) if moved.inbound else self._outbound(moved)
+        ack = None
+        if segment.flags & ACK:
+            remote = segment.ack - self._zero(segment.ack) - self._remote
+            ack = (segment.ack - self._local if moved.inbound else remote) & MASK
+        options = tuple(self._option(option, moved.inbound) for option in read_options(moved.view))
+        urgent = segment.urgent if segment.urgent else None
+        return TcpPacket(
+            moved.inbound, IpInfo(), None, segment.flags, seq, len(segment.payload), absolute, ack, segment.window, urgent,
+            options,
+        )  # fmt: skip
+
+    def _zero(self, number: int) -> int:
+        if self._remote_zero is None:
+            self._remote_zero = number
+        return self._remote_zero
+
+    def _inbound(self, seq: int, flags: int) -> tuple[int, bool]:
+        counted = (seq - self._zero(seq if flags & SYN else (seq - 1) & MASK)) & MASK
+        if flags & SYN:
+            self._last_syn = counted
+            if not self._settled:
+                self._remote = counted
+            return counted, False
+        return (counted - self._remote) & MASK, False
+
+    def _outbound(self, moved: Moved) -> tuple[int, bool]:
+        segment = moved.view.segment
+        seq, flags = segment.seq, segment.flags
+        if flags & RST:
+            if not seq:  # 3.5.2: there was no number to take
+                return 0, True
+        else:
+            if flags & SYN:
+                if flags & ACK and (segment.ack - self._zero(segment.ack)) & MASK == (self._last_syn + 1) & MASK:
+                    self._remote = self._last_syn
+                if not self._local_known or seq != self._local:
+                    self._local, self._local_known = seq, True
+            self._settled |= bool(flags & ACK)
+        return (seq - self._local) & MASK, False
+
+    # --- timestamps
+
+    def _learn_stamp(self, moved: Moved) -> None:
+        segment = moved.view.segment
+        if segment.has_timestamps:
+            self._stamps.setdefault(moved.inbound, segment.tsval)
+
+    def _option(self, option: TcpOption, inbound: bool) -> TcpOption:
+        if option.name == "TS":
+            value, echo = option.numbers
+            return TcpOption("TS", (self._stamp(value or 0, inbound), self._stamp(echo or 0, not inbound)))
+        if option.name == "sack":
+            zero = self._local if inbound else (self._remote_zero or 0) + self._remote
+            return TcpOption("sack", tuple((edge or 0) - zero & MASK for edge in option.numbers))
+        return option
+
+    def _stamp(self, value: int, inbound: bool) -> int:
+        first = self._stamps.get(inbound)
+        return 0 if first is None or not value else (value - first + FIRST_STAMP) & MASK
+
+
+def script_of(
+    moments: Sequence[Moment], *, origin: str, digits: int = MICROSECONDS, config: TcpConfig | None = None
+) -> str:
+    """The script of `moments`, which are in order; `origin` is what its first line says, `digits` those of a second's
+    fraction, `config` how the stack was set where its SYN does not tell. Raises RecordError when no packet moved."""
+    packets = [moment for moment in moments if isinstance(moment, Moved)]
+    if not packets:
+        raise RecordError("no packet of the connection is there")
+    version = 6 if len(packets[0].view.source) == 16 else 4
+    lines = [f"// {origin}", *_options(packets, version)]
+    settings = (settings_of(config) if config is not None else {}) | _told(packets)
+    assignments = " ".join(f"{name}={value}" for name, value in settings.items())
+    lines += [f"0 `sysctl -q {part}`" for part in textwrap.wrap(assignments, LONGEST, break_on_hyphens=False)]
+    if config is not None and config.initial_window_segments:
+        lines.append(f"0 `ip route change default initcwnd {config.initial_window_segments}`")
+    unit = 10 ** (NANOSECONDS - digits)
+    zero = moments[0].time // MILLISECOND * MILLISECOND  # where milliseconds end, so that timestamps tick at the same times
+    clock = 0
+    numbers = Numbers()
+    for moment in moments:
+        if isinstance(moment, Made) and moment.opens:
+            numbers = Numbers()
+        at = (moment.time - zero) // unit * unit
+        when = f"+{_seconds(max(at - clock, 0), digits)}"
+        if isinstance(moment, Moved):
+            lines.append(f"{when} {packet_text(numbers.translated(moment))}")
+        elif moment.end is None:
+            lines.append(f"{when} {moment.text}")
+        else:
+            end = (moment.end - zero) // unit * unit
+            lines.append(f"{when}...{_seconds(max(end - clock, 0), digits)} {moment.text}")
+        clock = max(at, clock)
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(time: int, digits: int) -> str:
+    return f"{time // SECOND}.{time % SECOND:09d}"[: digits - NANOSECONDS or None].rstrip("0").rstrip(".")
+
+
+def _ours(packets: Sequence[Moved], inbound: bool) -> Iterator[Moved]:
+    return (moved for moved in packets if moved.inbound == inbound and moved.view.segment.flags & SYN)
+
+
+def _options(packets: Sequence[Moved], version: int) -> list[str]:
+    """The script's options: IPv6, and the MTU that the MSS of our SYN tells."""
+    lines = ["--ip_version=ipv6"] if version == 6 else []
+    syn = next(_ours(packets, False), None)
+    if syn is not None and syn.view.segment.mss > 0:
+        mtu = syn.view.segment.mss + HEADERS[version]
+        lines += [f"--mtu={mtu}"] if mtu != MTU[version] else []
+    return lines
+
+
+def _told(packets: Sequence[Moved]) -> dict[str, int]:
+    """What our SYN tells of how the stack is set: options that it leaves out though it might have them, a small buffer."""
+    syn, asked = next(_ours(packets, False), None), next(_ours(packets, True), None)
+    if syn is None:
+        return {}
+    segment = syn.view.segment
+    offered = asked.view.segment if asked is not None and segment.flags & ACK else None
+    found = {}
+    if not segment.has_timestamps and (offered is None or offered.has_timestamps):
+        found["net.ipv4.tcp_timestamps"] = 0
+    if segment.wscale < 0 and (offered is None or offered.wscale >= 0):
+        found["net.ipv4.tcp_window_scaling"] = 0
+    if segment.window < 0xFFFF or segment.wscale == 0:
+        found["net.inet.tcp.recvspace"] = segment.window
+    return found
+
+
+def settings_of(config: TcpConfig) -> dict[str, int]:
+    """The sysctls that set a stack like `config`, as far as there are any."""
+    return {
+        "net.ipv4.tcp_timestamps": int(config.timestamps),
+        "net.ipv4.tcp_window_scaling": int(config.window_scaling),
+        "net.inet.tcp.recvspace": config.receive_buffer,
+        "net.inet.tcp.sendspace": config.send_buffer,
+        "net.inet.tcp.rexmit_initial": config.rto_initial // MILLISECOND,
+        "net.inet.tcp.rexmit_min": config.rto_min // MILLISECOND,
+        "net.inet.tcp.delacktime": config.delayed_ack // MILLISECOND,
+        "net.inet.tcp.msl": config.msl // MILLISECOND,
+        "net.ipv4.tcp_fin_timeout": config.fin_wait_2_timeout // SECOND,
+        "net.ipv4.tcp_synack_retries": config.syn_ack_retries,
+    }

@@ -1,0 +1,205 @@
+"""What came of scripts, in words: a failure with both lines side by side, a table by folder, JSON, JUnit.
+
+Owns every sentence. Knows how nothing was played.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from xml.etree import ElementTree
+
+from synfin.packetdrill.run import (
+    DIVERGES,
+    ERROR,
+    FAIL,
+    FEATURE,
+    PARSE,
+    PASS,
+    SKIP,
+    UNEXPECTED,
+    UNMAPPED,
+    VERDICTS,
+    XFAIL,
+    Outcome,
+)  # fmt: skip
+from synfin.trace.cells import left, right, width
+from synfin.words import Text
+
+EXPECTED: Final = Text("expected", "期望")
+ACTUAL: Final = Text("actual", "实际")
+NOTHING: Final = Text("(nothing leaves)", "（没有报文发出）")
+DIFFERS: Final = Text("differs", "不同之处")
+AT: Final = Text("at {seconds} s", "时间 {seconds} 秒")
+DUE: Final = Text("({earliest} to {latest} s)", "（{earliest} 至 {latest} 秒）")
+END: Final = Text("(the end of the script)", "（脚本到此结束）")
+PASSES: Final = Text("passes, though the list says that it fails: {reason}", "脚本通过，但名单说它会失败：{reason}")
+FAST_PATH: Final = Text(
+    "what leaves depends on the fast path: packet {number} differs", "发出的内容取决于快速路径：第 {number} 个报文不同"
+)
+AND: Final = Text(", ", "、")
+RELAXED: Final = Text("Relaxed: {what}: {count} of {total} plays", "已放宽：{what}：共 {total} 次中的 {count} 次")
+TOTAL: Final = Text("total", "合计")
+FOLDER: Final = Text("folder", "目录")
+SPEED: Final = Text("{count} plays in {seconds} s", "{seconds} 秒内播放 {count} 次")
+
+WHY: Final[dict[str, Text]] = {
+    "flags": Text("flags", "标志"),
+    "sequence number": Text("sequence number", "序列号"),
+    "length": Text("length", "长度"),
+    "ack": Text("acknowledgment number", "确认号"),
+    "window": Text("window", "窗口"),
+    "urgent pointer": Text("urgent pointer", "紧急指针"),
+    "IP header": Text("IP header", "IP 首部"),
+    "ports": Text("ports", "端口"),
+    "options": Text("which options, or their order", "选项或其顺序"),
+    "mss": Text("MSS", "MSS（最大段长）"),
+    "wscale": Text("window scale", "窗口扩大因子"),
+    "sack": Text("SACK edges", "SACK 边界"),
+    "TS val": Text("timestamp value", "时间戳值"),
+    "TS ecr": Text("timestamp echo", "时间戳回显"),
+    "checksum": Text("checksum", "校验和"),
+    "payload": Text("payload", "数据内容"),
+    "time": Text("time", "时间"),
+    "result": Text("result", "返回值"),
+    "errno": Text("errno", "错误码 errno"),
+    "what it tells": Text("what the call tells", "调用给出的内容"),
+    "assertion": Text("assertion", "断言"),
+    "command": Text("the command's answer", "命令的结果"),
+    "ICMP message": Text("ICMP message", "ICMP 报文"),
+    "no TCP segment": Text("this is no TCP segment", "这不是 TCP 报文段"),
+    "nothing leaves": Text("no packet leaves in time", "没有报文及时发出"),
+    "a packet after the last that is expected": Text("a packet after the last that is expected", "最后一个期望之后还有报文"),
+}
+
+KINDS: Final[dict[str, Text]] = {
+    FEATURE: Text("feature", "功能"),
+    UNMAPPED: Text("unmapped", "未映射"),
+    PARSE: Text("parse", "解析"),
+}
+
+
+def seconds(at: int) -> str:
+    """ns as seconds, to the microsecond and no longer than needed."""
+    return f"{at / 1e9:.6f}".rstrip("0").ljust(5, "0")
+
+
+def name_of(outcome: Outcome) -> str:
+    """The script and what distinguishes its plays."""
+    return f"{outcome.file} [{outcome.family}]" if outcome.family else outcome.file
+
+
+def verdict_of(outcome: Outcome, lang: str) -> str:
+    """`SKIP(feature)`."""
+    kind = KINDS.get(outcome.kind)
+    return f"{outcome.verdict}({kind.say(lang)})" if kind is not None and outcome.verdict in (SKIP, ERROR) else outcome.verdict
+
+
+def line(outcome: Outcome, lang: str = "en") -> str:
+    """One line: verdict, script, and the reason of anything but a PASS."""
+    text = f"{verdict_of(outcome, lang)} {name_of(outcome)}"
+    if outcome.verdict in (SKIP, ERROR, XFAIL):
+        text += f": {outcome.detail}" if not outcome.place else f": {outcome.place}: {outcome.detail}"
+    return text
+
+
+def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
+    """A FAIL at length: where, when, both lines, what differs, and the ladder up to there."""
+    lines = [line(outcome, lang)]
+    if outcome.kind == UNEXPECTED:
+        return "\n".join([*lines, "  " + PASSES.say(lang, reason=outcome.detail), ""])
+    if outcome.kind == DIVERGES:
+        return "\n".join([*lines, "  " + FAST_PATH.say(lang, number=outcome.detail), ""])
+    where = "  " + (outcome.place or outcome.file)
+    if outcome.at >= 0:
+        where += "  " + AT.say(lang, seconds=seconds(outcome.at))
+    labels = [text.say(lang) for text in (EXPECTED, ACTUAL, DIFFERS)]
+    size = max(map(width, labels))
+    expected = outcome.expected or END.say(lang)
+    actual = outcome.actual or NOTHING.say(lang)
+    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
+    lines.append(where)
+    if outcome.due is not None:
+        expected += "   " + DUE.say(lang, earliest=seconds(max(outcome.due[0], 0)), latest=seconds(outcome.due[1]))
+    for label, text in zip(labels, (expected, actual, why), strict=True):
+        if text:
+            lines.append(f"    {left(label, size)}  {text}")
+    if ladder and outcome.ladder:
+        lines += ["", *("    " + each if each else "" for each in outcome.ladder.rstrip().split("\n"))]
+    return "\n".join([*lines, ""])
+
+
+def folders(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    """How many of each verdict, by folder."""
+    found: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        folder = outcome.file.rpartition("/")[0] or "."
+        counts = found.setdefault(folder, dict.fromkeys(VERDICTS, 0))
+        counts[outcome.verdict] += 1
+    return found
+
+
+def table(outcomes: Sequence[Outcome], lang: str = "en") -> str:
+    """The summary: a line a folder, a total, and the relaxations that were in force."""
+    rows = folders(outcomes)
+    total = {verdict: sum(counts[verdict] for counts in rows.values()) for verdict in VERDICTS}
+    names = [*rows, TOTAL.say(lang)] if len(rows) > 1 else list(rows)
+    size = max(width(name) for name in (*names, FOLDER.say(lang)))
+    lines = [left(FOLDER.say(lang), size) + "".join(right(verdict, 8) for verdict in VERDICTS)]
+    for name in names:
+        counts = rows.get(name, total)
+        lines.append(left(name, size) + "".join(right(str(counts[verdict] or "-"), 8) for verdict in VERDICTS))
+    loose: dict[str, int] = {}
+    for outcome in outcomes:
+        for each in outcome.loose:
+            loose[each] = loose.get(each, 0) + 1
+    for each, count in loose.items():
+        lines.append(RELAXED.say(lang, what=f"--loose-{each}", count=count, total=len(outcomes)))
+    return "\n".join(lines)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """A play for a program; times in seconds."""
+    found: dict[str, Any] = {
+        "file": outcome.file, "family": outcome.family, "fast_path": outcome.fast_path, "verdict": outcome.verdict,
+    }  # fmt: skip
+    for name in ("kind", "detail", "place", "expected", "actual"):
+        value = getattr(outcome, name)
+        if value:
+            found[name] = value
+    if outcome.at >= 0:
+        found["at"] = outcome.at / 1e9
+    if outcome.due is not None:
+        found["due"] = [time / 1e9 for time in outcome.due]
+    if outcome.why:
+        found["why"] = list(outcome.why)
+    if outcome.loose:
+        found["loose"] = list(outcome.loose)
+    return found
+
+
+def junit(outcomes: Sequence[Outcome]) -> bytes:
+    """The plays as JUnit's XML: a suite a folder; an ERROR is an error, a SKIP and an XFAIL are skipped."""
+    root = ElementTree.Element("testsuites")
+    for folder, counts in folders(outcomes).items():
+        suite = ElementTree.SubElement(root, "testsuite", {
+            "name": folder, "tests": str(sum(counts.values())), "failures": str(counts[FAIL]),
+            "errors": str(counts[ERROR]), "skipped": str(counts[SKIP] + counts[XFAIL]),
+        })  # fmt: skip
+        for outcome in outcomes:
+            if (outcome.file.rpartition("/")[0] or ".") != folder:
+                continue
+            name = name_of(outcome).rpartition("/")[2]
+            case = ElementTree.SubElement(suite, "testcase", {"classname": folder, "name": name})
+            if outcome.verdict == FAIL:
+                told = ElementTree.SubElement(case, "failure", {"message": _clean(", ".join(outcome.why) or outcome.kind)})
+                told.text = _clean(failure(outcome))
+            elif outcome.verdict != PASS:
+                tag = "error" if outcome.verdict == ERROR else "skipped"
+                ElementTree.SubElement(case, tag, {"message": _clean(line(outcome))})
+    ElementTree.indent(root)
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _clean(text: str) -> str:
+    """`text` without what XML cannot hold."""
+    return "".join(letter if letter >= " " or letter in "\n\t" else "?" for letter in text).encode("utf-8", "replace").decode()

@@ -1,0 +1,131 @@
+"""setsockopt and getsockopt of scripts.
+
+Owns how a script writes the values of options. Which options there are is synfin.sockets': one that it has not makes a script
+SKIP, whatever the script expects.
+"""
+
+import errno
+import socket
+import struct
+from typing import Final
+
+from synfin.engine.info import STATE_NUMBER
+from synfin.engine.state import State
+from synfin.packetdrill.files import Answer, Attempt, Skip
+from synfin.packetdrill.symbols import value_of
+from synfin.packetdrill.syntax import Expression, Items, Struct, Text, Word
+from synfin.sockets.endpoint import Endpoint
+from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, get_option, set_option
+
+LINGER: Final = (int(socket.SOL_SOCKET), int(socket.SO_LINGER))
+CONGESTION: Final = (int(socket.IPPROTO_TCP), TCP_CONGESTION)
+INFO: Final = (int(socket.IPPROTO_TCP), TCP_INFO)
+RENO: Final = ("reno", "newreno")
+
+
+def _name(expression: Expression) -> str:
+    return expression.name if isinstance(expression, Word) else str(value_of(expression))
+
+
+def _value(expression: Expression) -> Expression:
+    return expression.items[0] if isinstance(expression, Items) and len(expression.items) == 1 else expression
+
+
+def _option(arguments: tuple[Expression, ...]) -> tuple[int, int]:
+    return value_of(arguments[1]) or 0, value_of(arguments[2]) or 0
+
+
+def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
+    """setsockopt(2). Raises Skip for an option that synfin's sockets do not have."""
+    option = _option(arguments)
+    value = _value(arguments[3])
+    if option == CONGESTION:
+        if isinstance(value, Text) and value.value in RENO and endpoint.host.stack.config.congestion == "newreno":
+            return lambda: Answer(0)
+        raise Skip(f"TCP_CONGESTION {value.value if isinstance(value, Text) else ''}".strip())
+    data: int | bytes
+    if option == LINGER:
+        if not isinstance(value, Struct):
+            raise Skip("SO_LINGER without a struct linger")
+        data = struct.pack("ii", _field(value, "onoff", "l_onoff"), _field(value, "linger", "l_linger"))
+    elif option not in SET:
+        raise Skip(_name(arguments[2]))
+    else:
+        found = value_of(value)
+        if found is None:
+            raise Skip(f"{_name(arguments[2])} without a number")
+        data = found
+
+    def attempt() -> Answer:
+        set_option(endpoint, *option, data)
+        return Answer(0)
+
+    return attempt
+
+
+def _field(value: Struct, *names: str) -> int:
+    for name in names:
+        found = value.get(name)
+        if found is not None:
+            return value_of(found) or 0
+    return 0
+
+
+def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
+    """getsockopt(2). Raises Skip for an option that synfin's sockets do not have."""
+    option = _option(arguments)
+    value = _value(arguments[3])
+    if option not in GET:
+        raise Skip(_name(arguments[2]))
+
+    def attempt() -> Answer:
+        if option == INFO:
+            return Answer(0, wrong=_info(endpoint, value))
+        if option == LINGER:
+            return Answer(0, wrong=_linger(endpoint, value))
+        if option == CONGESTION:
+            name = endpoint.host.stack.config.congestion
+            same = not isinstance(value, Text) or value.value in (name, "reno" if name == "newreno" else name)
+            return Answer(0, wrong="" if same else repr(name))
+        found = get_option(endpoint, *option)
+        assert isinstance(found, int)
+        wanted = value_of(value)
+        return Answer(0, wrong="" if wanted in (None, found) else f"[{found}]{_error_name(option, found)}")
+
+    return attempt
+
+
+def _error_name(option: tuple[int, int], found: int) -> str:
+    if option != (int(socket.SOL_SOCKET), int(socket.SO_ERROR)) or not found:
+        return ""
+    return f" {errno.errorcode.get(found, '')}"
+
+
+def _linger(endpoint: Endpoint, value: Expression) -> str:
+    settings = endpoint.settings
+    actual = (int(settings.linger_on), settings.linger_seconds)
+    if not isinstance(value, Struct) or actual == (_field(value, "onoff", "l_onoff"), _field(value, "linger", "l_linger")):
+        return ""
+    return f"{{onoff={actual[0]}, linger={actual[1]}}}"
+
+
+def information(endpoint: Endpoint) -> dict[str, int]:
+    """The tcpi_ values of an endpoint at this moment."""
+    connection = endpoint.connection
+    if connection is None:
+        return {"tcpi_state": STATE_NUMBER[State.LISTEN if endpoint.listening else State.CLOSED]}
+    told = connection.info(endpoint.host.now())
+    return {name: value for name, value in told.items() if name.startswith("tcpi_")}
+
+
+def _info(endpoint: Endpoint, value: Expression) -> str:
+    if not isinstance(value, Struct):
+        return ""
+    actual = information(endpoint)
+    wrong = []
+    for name, wanted in value.fields:
+        if name not in actual:
+            raise Skip(name)
+        if value_of(wanted) not in (None, actual[name]):
+            wrong.append(f"{name}={actual[name]}")
+    return f"{{{', '.join(wrong)}}}" if wrong else ""

@@ -1,0 +1,425 @@
+"""Scripts that were recorded: from traces, from their JSON, from captures. Each passes, and fails when the stack is another."""
+
+import io
+import json
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from synfin.capture.reader import CaptureError
+from synfin.cli.main import run
+from synfin.engine.config import TcpConfig
+from synfin.engine.state import State
+from synfin.packetdrill.parser import parse_script
+from synfin.packetdrill.plan import make_plan
+from synfin.packetdrill.record import RecordError
+from synfin.packetdrill.record_capture import record_capture
+from synfin.packetdrill.record_json import read_trace
+from synfin.packetdrill.record_trace import record_trace
+from synfin.packetdrill.run import FAIL, PASS, Outcome
+from synfin.scenarios import SCENARIOS
+from synfin.sim.world import World
+from synfin.trace.events import SegmentDelivered, SegmentSent
+from synfin.trace.pcapng import write_pcapng
+from synfin.trace.recorder import Trace
+from synfin.wire.packet import complete_checksums
+from tests.packetdrill import gate
+from tests.packetdrill.playing import play, told, wish
+from tests.packetdrill.stack_mutations import STACK_MUTATIONS
+
+SIDES = ("client", "server")
+
+# What no script can tell, and why the recorder says so.
+UNTOLD = {
+    ("data-on-third", "client"): "13 bytes were sent that no call wrote: a script's connect brings no data along",
+    ("half-open", "server"): "server crashed in the midst of it, which no script can tell",
+    ("half-open-syn", "client"): "client crashed in the midst of it, which no script can tell",
+    ("short-time-wait", "client"): (
+        "there are 2 connections between the same ports, one after the other: 10.0.0.1:5000 10.0.0.2:80"
+    ),
+}
+PLAYED_BY_HAND = ("why-three-in-four-segments", "server")  # no stack of ours was there
+# What a capture does not tell: packets that a forger sent in the side's name, calls of a connect with data, a crash.
+UNSEEN = {
+    PLAYED_BY_HAND, ("wrong-ack-syn-ack", "server"), ("wrong-ack-third", "client"), ("data-on-third", "client"),
+    ("short-time-wait", "server"), ("half-open", "server"),
+}  # fmt: skip
+ONE_AFTER_THE_OTHER = {("old-duplicate-syn", "client"), ("short-time-wait", "client"), ("half-open-syn", "client")}
+ALL = [(name, side) for name in SCENARIOS for side in SIDES if (name, side) != PLAYED_BY_HAND]
+
+
+def config_of(name: str, side: str) -> TcpConfig:
+    scenario = SCENARIOS[name]
+    return scenario.config.replace(**scenario.changes.get(side, {}))
+
+
+def again(name: str, side: str, text: str) -> Outcome:
+    """Play `text` on a stack that is set as that of `side` was, strict."""
+    config = config_of(name, side)
+    changes = {field: getattr(config, field) for field in TcpConfig.__dataclass_fields__ if field != "fast_path"}
+    return play(text, changes=changes)
+
+
+def captured(world: World) -> io.BytesIO:
+    file = io.BytesIO()
+    write_pcapng(world.trace, file)
+    file.seek(0)
+    return file
+
+
+def passes(outcome: Outcome) -> None:
+    assert told(outcome) == (PASS, "", ())
+
+
+# --- scenarios
+
+
+@pytest.mark.parametrize(("name", "side"), ALL, ids=lambda each: each)
+def test_a_recorded_scenario_passes(name: str, side: str) -> None:
+    world = SCENARIOS[name].play()
+    if (name, side) in UNTOLD:
+        with pytest.raises(RecordError) as error:
+            record_trace(world.trace, side)
+        assert str(error.value) == UNTOLD[name, side]
+        return
+    passes(again(name, side, record_trace(world.trace, side)))
+
+
+@pytest.mark.parametrize(("name", "side"), [each for each in ALL if each not in UNSEEN], ids=lambda each: each)
+def test_a_captured_scenario_passes(name: str, side: str) -> None:
+    file = captured(SCENARIOS[name].play())
+    if (name, side) in ONE_AFTER_THE_OTHER:
+        with pytest.raises(RecordError, match=r"^there are 2 connections between the same ports, one after the other: "):
+            record_capture(file, side)
+        return
+    passes(again(name, side, record_capture(file, side)))
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["whole-life", "why-four", "half-close", "zero-window", "urgent", "close-server-first"])
+def test_with_losses_it_passes_too(name: str, side: str) -> None:
+    """Retransmissions, probes, reassembly; an odd delay, so that times are rounded."""
+    for seed in range(1, 6):
+        world = SCENARIOS[name].play(seed=seed, loss=0.2, delay=0.0123456789)
+        config = config_of(name, side)
+        passes(play(record_trace(world.trace, side, config=config)))
+        passes(play(record_capture(captured(world), side, config=config)))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "mutation"),
+    [
+        ("whole-life", "client", "delayed ACK time doubled"),
+        ("whole-life", "server", "window told one too small"),
+        ("zero-window", "client", "no persist backoff"),
+        ("zero-window", "server", "no word of a window that opens"),
+        ("lost-syn", "client", "RTO x 1.5"),
+        ("close-unread", "client", "unread data is no reason for an RST"),
+        ("refused", "server", "no RST from a closed port"),
+        ("simultaneous-open", "client", "no simultaneous open"),
+        ("urgent", "server", "urgent data ignored"),
+    ],
+)
+def test_it_fails_on_another_stack(name: str, side: str, mutation: str) -> None:
+    script = parse_script(record_trace(SCENARIOS[name].play().trace, side, config=config_of(name, side)), "recorded.pkt")
+    found = next(each for each in STACK_MUTATIONS if each.name == mutation)
+    assert gate.caught(found, [(script, make_plan(script, wish()))]) == ["recorded.pkt"]
+    with ExitStack() as stack:
+        found.apply(stack)
+    assert gate.played(script, make_plan(script, wish()))[0] == PASS
+
+
+@pytest.mark.parametrize("name", ["whole-life", "zero-window", "refused"])
+@pytest.mark.parametrize("side", SIDES)
+def test_every_expectation_in_it_counts(name: str, side: str) -> None:
+    text = record_trace(SCENARIOS[name].play().trace, side, config=config_of(name, side))
+    script = parse_script(text, "recorded.pkt")
+    total = gate.gate(script, make_plan(script, wish()), wish())
+    assert (total.broken, total.survivors) == ([], [])
+    assert total.wrong.total() > 20
+
+
+# --- what a script says
+
+
+def test_numbers_are_relative_and_times_rounded() -> None:
+    world = SCENARIOS["whole-life"].play(delay=0.01000012345, isn=(4_294_967_290, 77))
+    lines = record_trace(world.trace, "client").splitlines()
+    assert lines[:9] == [
+        "// Recorded of client: 10.0.0.1:60276 10.0.0.2:80",
+        "0 `sysctl -q net.inet.tcp.recvspace=65535`",
+        "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3",
+        "+0...0.02 connect(3, ..., ...) = 0",
+        "+0 > S 0:0(0) win 65535 <mss 1460,nop,nop,TS val 1000 ecr 0,nop,wscale 0>",
+        "+0.02 < S. 0:0(0) ack 1 win 65535 <mss 1460,nop,nop,TS val 1000 ecr 1000,nop,wscale 0>",
+        "+0 write(3, ..., 6) = 6",
+        "+0 > . 1:1(0) ack 1 win 65535 <nop,nop,TS val 1020 ecr 1000>",
+        "+0 > P. 1:7(6) ack 1 win 65535 <nop,nop,TS val 1020 ecr 1000>",
+    ]
+    fine = record_trace(world.trace, "client", digits=9).splitlines()
+    assert fine[3] == "+0...0.020000246 connect(3, ..., ...) = 0"
+
+
+def test_numbers_before_the_initial_one_are_told() -> None:
+    """An old ACK, 1000 below: the stack answers with the RST that it gave."""
+    text = record_trace(SCENARIOS["wrong-ack-third"].play().trace, "server")
+    assert "< . 1:1(0) ack 4294966296 win" in text
+    assert "> R 4294966296:4294966296(0) win 0" in text
+
+
+def test_an_abort_is_a_close_that_does_not_linger() -> None:
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        (await listener.accept()).abort()
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80))
+        await s.until(lambda it: it.state is State.CLOSED)
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(1.0)
+    text = record_trace(world.trace, "server", config=TcpConfig())
+    assert "setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n+0 close(4) = 0\n+0 > R." in text
+    passes(play(text))
+    passes(play(record_capture(captured(world), "server", config=TcpConfig())))
+
+
+def test_ipv6_and_its_mtu_are_told() -> None:
+    world = World(1)
+    hosts = [world.host("client", "fd00::1"), world.host("server", "fd00::2")]
+    world.link(*hosts, delay=0.01, mtu=1280)
+
+    async def serve() -> None:
+        listener = hosts[1].socket(version=6)
+        listener.bind(80)
+        listener.listen()
+        s = await listener.accept()
+        await s.recv()
+        s.close()
+
+    async def call() -> None:
+        s = hosts[0].socket(version=6)
+        await s.connect(("server", 80))
+        await s.send(b"x" * 3000)
+        await s.recv_all()
+        s.close()
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(300.0)
+    for side in SIDES:
+        text = record_trace(world.trace, side, config=TcpConfig())
+        assert text.splitlines()[1:3] == ["--ip_version=ipv6", "--mtu=1280"]
+        passes(play(text))
+        passes(play(record_capture(captured(world), side, config=TcpConfig())))
+
+
+def test_a_trace_as_json_gives_the_same_script() -> None:
+    for name in ("whole-life", "urgent", "wrong-ack-syn-ack", "lost-syn", "peer-vanishes"):
+        trace = SCENARIOS[name].play(seed=3, loss=0.1).trace
+        lines = [json.dumps(each) for each in trace.to_json()]
+        for side in SIDES:
+            assert record_trace(read_trace(lines), side) == record_trace(trace, side)
+
+
+# --- captures
+
+
+def one_sided(trace: Trace, host: str) -> bytes:
+    """What tcpdump at `host` would have written: pcap with microseconds, no direction, raw IP."""
+    found = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 101)
+    for event in trace:
+        if isinstance(event, SegmentSent | SegmentDelivered) and event.host == host:
+            data = complete_checksums(event.data)
+            time = event.time + 1_700_000_000_000_000_000
+            found += struct.pack("<IIII", time // 10**9, time % 10**9 // 1000, len(data), len(data)) + data
+    return found
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["whole-life", "half-close", "zero-window", "close-unread"])
+def test_a_capture_of_one_point_is_taken_as_it_is(name: str, side: str) -> None:
+    trace = SCENARIOS[name].play().trace
+    passes(again(name, side, record_capture(io.BytesIO(one_sided(trace, side)), side, name="x.pcap")))
+
+
+def two_connections() -> World:
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        for _ in range(2):
+            (await listener.accept()).close()
+
+    async def call() -> None:
+        for _ in range(2):
+            s = client.socket()
+            await s.connect(("server", 80))
+            await s.recv_all()
+            s.close()
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(1.0)
+    return world
+
+
+def test_of_several_connections_one_is_chosen() -> None:
+    world = two_connections()
+    first, second = world.trace.connections()
+    message = f"there are 2 connections, choose one by its number (1: {first}; 2: {second})"
+    for record in (lambda number: record_trace(world.trace, "client", connection=number),
+                   lambda number: record_capture(captured(world), "client", connection=number)):
+        with pytest.raises(RecordError) as error:
+            record(None)
+        assert str(error.value) == message
+        with pytest.raises(RecordError, match=r"^there is no connection 3, there are 2$"):
+            record(3)
+        assert record(2).splitlines()[0].endswith(second)
+    passes(play(record_trace(world.trace, "client", connection=2, config=TcpConfig())))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[:24], "there is no TCP connection in it"),
+        (lambda data: b"", "the file is empty"),
+        (lambda data: data[:20] + struct.pack("<I", 147) + data[24:], "packets of link type 147 are not read"),
+    ],
+)
+def test_a_capture_that_makes_no_script_is_told(change: object, message: str) -> None:
+    data = one_sided(SCENARIOS["refused"].play().trace, "client")
+    with pytest.raises((RecordError, CaptureError), match=message):
+        record_capture(io.BytesIO(change(data)), "client")  # type: ignore[operator]
+
+
+def test_packets_that_were_cut_short_are_told() -> None:
+    data = one_sided(SCENARIOS["whole-life"].play().trace, "client")
+    size = struct.unpack_from("<I", data, 24 + 8)[0]
+    head = data[:24] + data[24:32] + struct.pack("<II", 30, size)
+    with pytest.raises(RecordError, match=f"^the capture has 30 of the {size} bytes of a packet: record them whole$"):
+        record_capture(io.BytesIO(head + data[40:70]), "client")
+
+
+def test_a_connection_without_its_beginning_is_told() -> None:
+    data = one_sided(SCENARIOS["whole-life"].play().trace, "client")
+    rest = data[24 + 16 + struct.unpack_from("<I", data, 24 + 8)[0] :]
+    with pytest.raises(RecordError, match=r"^the capture does not have the first SYN of 10\.0\.0\.1:60276 10\.0\.0\.2:80$"):
+        record_capture(io.BytesIO(data[:24] + rest), "client")
+
+
+def test_a_host_that_is_not_there_is_told() -> None:
+    with pytest.raises(RecordError, match=r"^there is no host 'peer': there are server, client$|there are client, server$"):
+        record_trace(SCENARIOS["refused"].play().trace, "peer")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "{}", '{"event": "called"}', '{"event": "segment sent", "time": 0, "host": "a", "connection": ""}', '"x"'],
+)
+def test_a_line_that_is_no_event_is_told(line: str) -> None:
+    with pytest.raises(RecordError, match=r"^line 2 is no event of a trace$"):
+        read_trace(["", line])
+
+
+# --- the command
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `synfin packetdrill`: exit status, stdout, stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        status = run(["packetdrill", *arguments])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    path = tmp_path / "life.pcapng"
+    write_pcapng(SCENARIOS["whole-life"].play().trace, path)
+    return path
+
+
+def test_the_command_writes_a_script_that_passes(capture: Path, tmp_path: Path, command: Command) -> None:
+    target = tmp_path / "life.pkt"
+    status, output, notice = command("--record", str(capture), "--side", "server", "-o", str(target))
+    assert (status, output, notice) == (0, "", f"{target}: it passes\n")
+    assert command(str(target), "--strict", "-q")[0] == 0
+    assert target.read_text().startswith("// Recorded of the server in life.pcapng: 10.0.0.1:60276 10.0.0.2:80\n")
+
+
+def test_without_a_file_the_script_goes_to_stdout(capture: Path, command: Command) -> None:
+    status, output, notice = command("--record", str(capture), "--side", "server", "--lang", "zh")
+    assert (status, notice) == (0, "播放通过\n")
+    assert told(play(output))[0] == PASS
+    assert command("--record", str(capture), "--side", "server", "-q")[2] == ""
+
+
+def test_settings_are_written_out_where_the_profile_says_otherwise(capture: Path, command: Command) -> None:
+    """synfin's own delayed ACK is another than the profile's."""
+    status, output, _ = command("--record", str(capture))
+    assert status == 0
+    assert "net.inet.tcp.delacktime=40" in output
+    assert told(play(output))[0] == PASS
+
+
+def test_a_script_that_does_not_pass_is_written_and_told(tmp_path: Path, command: Command) -> None:
+    path, target = tmp_path / "forged.pcapng", tmp_path / "forged.pkt"
+    write_pcapng(SCENARIOS["wrong-ack-third"].play().trace, path)
+    status, _, notice = command("--record", str(path), "-o", str(target))
+    assert status == 1
+    assert notice.startswith(
+        f"{target}: it does not pass on a stack that is set like the profile rfc; --profile says how the recorded one was set\n"
+        f"FAIL {target} [ipv4]\n"
+    )
+    assert target.exists()
+    assert told(play(target.read_text()))[0] == FAIL
+
+
+def test_a_trace_as_json_is_recorded_too(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "life.json"
+    path.write_text("\n".join(map(json.dumps, SCENARIOS["whole-life"].play().trace.to_json())))
+    status, output, _ = command("--record", str(path), "--side", "server")
+    assert status == 0
+    assert output.startswith("// Recorded of server: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing argument 'FILE...'."),
+        (("--record", "life", "x.pkt"), "--record takes no scripts to play."),
+        (("--record", "life", "--side", "left"), "--side is client or server for a capture, not 'left'"),
+        (("--record", "life", "--connection", "2"), "there is no connection 2, there are 1"),
+        (("--record", "nothing"), "cannot read nothing: No such file or directory"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(capture: Path, arguments: tuple[str, ...], message: str, command: Command) -> None:
+    status, output, notice = command(*(str(capture) if each == "life" else each for each in arguments))
+    assert (status, output) == (2, "")
+    assert notice.count("\n") == 1
+    assert message in notice

@@ -180,7 +180,7 @@ class _Program:
             if not self._active:
                 self._calls[opened].after.append(Made(self._moved[opened].time, "accept(3, ..., ...) = 4"))
             self._reads(opened)
-            self._writes(opened)
+            self._writes()
         found: list[Moment] = [*opening]
         for moved, calls in zip(self._moved, self._calls, strict=True):
             found += [*calls.before, moved, *calls.after]
@@ -278,7 +278,7 @@ class _Program:
 
     # --- writing and closing
 
-    def _writes(self, opened: int) -> None:
+    def _writes(self) -> None:
         """One write for each run of new data up to a PSH, then the end."""
         start = (self._syns[False].seq + 1) & MASK
         where: list[Made] | None = None  # the calls among which the write of the run will stand

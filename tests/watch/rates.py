@@ -115,12 +115,14 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="the seeds that thresholds were chosen with")
     parser.add_argument("--minutes", type=int, help="innocent minutes a case")
     parser.add_argument("--floods", type=int, help="floods a case")
+    parser.add_argument("--only", action="append", help="a case; may be given several times")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     seeds = SEEDS["tuning" if asked.tuning else "held_out"]
     jobs = [("innocent", case, seeds["minutes"] if asked.minutes is None else asked.minutes) for case in streams.INNOCENT]
     floods = seeds["floods"] if asked.floods is None else asked.floods
     jobs += [("flood", case, floods) for case in (*streams.FLOODS, "slow flood")]
+    jobs = [job for job in jobs if not asked.only or job[1] in asked.only]
     with ProcessPoolExecutor(asked.workers) as pool:
         waiting = []
         for what, case, number in jobs:
@@ -128,7 +130,7 @@ def main() -> None:
             shifted = [range(seeds["first"] + each.start, seeds["first"] + each.stop) for each in chunks]
             waiting.append((what, case, [pool.submit(several, what, case, each) for each in shifted]))
         heading = ""
-        for what, case, futures in waiting:
+        for what, case, futures in waiting:  # in order: the table grows as it is measured
             if what != heading:
                 heading = what
                 print("\n" + HEADINGS[what])

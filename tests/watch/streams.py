@@ -416,7 +416,7 @@ def checks(rng: np.random.Generator) -> Scene:
 
 
 def slow_server(rng: np.random.Generator) -> Scene:
-    rate = between(rng, 5, 1000)
+    rate = between(rng, 5, 300)
     where = replace(server(rng), accept_limit=int(rng.choice([5, 16, 128])), accept_rate=rate * rng.uniform(0.05, 0.8))
     if rng.random() < 0.4:
         begin = rng.uniform(5, 30)

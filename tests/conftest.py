@@ -7,6 +7,7 @@ Owns the rule on skipping: a skip always has a reason, and one that names someth
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -42,6 +43,9 @@ def required() -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): skip where a program, or `netns`, is missing")
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that: some tests are about Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,8 +9,8 @@ from synfin.watch.procfs import Limits
 from synfin.watch.sample import NOTHING, Counts
 
 NETSTAT = """\
-TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows ListenDrops TCPReqQFullDrop TCPSynRetrans
-TcpExt: 1985 40 3 5 12 6 77
+TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows ListenDrops TCPReqQFullDrop TCPSynRetrans EmbryonicRsts
+TcpExt: 1985 40 3 5 12 6 77 9
 IpExt: InNoRoutes InOctets
 IpExt: 0 123456789012
 """
@@ -49,7 +49,7 @@ def test_a_row_that_is_too_short_gives_what_it_has() -> None:
 def test_the_kernels_counts_are_ours_by_meaning(tmp_path: Path) -> None:
     assert procfs.counts(procfs.read(folder(tmp_path, netstat=NETSTAT, snmp=SNMP))) == Counts(
         syn_ack_repeats=77, completed=22, cookies_sent=1985, cookies_accepted=40, cookies_refused=3, syn_queue_drops=7,
-        accept_queue_drops=5,
+        accept_queue_drops=5, resets=9,
     )  # fmt: skip
 
 

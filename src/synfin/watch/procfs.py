@@ -75,7 +75,7 @@ def counts(numbers: Numbers) -> Counts:
     repeats alike. `completed` is PassiveOpens: by queue or by cookie. SYNs that found the SYN queue full are those that
     listeners dropped (ListenDrops) for another reason than the accept queue (ListenOverflows, which counts final ACKs too);
     it is more than TCPReqQFullDrop, since with cookies off the last quarter of tcp_max_syn_backlog takes nobody unknown.
-    The kernel keeps no number of SYNs, of half-open entries that expired, or of those that an RST ended.
+    `resets` is EmbryonicRsts. The kernel keeps no number of SYNs, nor of half-open entries that expired.
     """
 
     def number(name: str) -> int | None:
@@ -92,6 +92,7 @@ def counts(numbers: Numbers) -> Counts:
         cookies_refused=number("TcpExt.SyncookiesFailed"),
         syn_queue_drops=full if queue_drops is None else queue_drops,
         accept_queue_drops=overflows,
+        resets=number("TcpExt.EmbryonicRsts"),
     )
 
 

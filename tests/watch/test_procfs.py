@@ -72,7 +72,7 @@ def test_this_kernel_has_all_counts_that_a_verdict_reads() -> None:
     known = {name for name in Counts.__dataclass_fields__ if getattr(counted, name) is not None}
     assert known == {
         "syn_ack_repeats", "completed", "cookies_sent", "cookies_accepted", "cookies_refused", "syn_queue_drops",
-        "accept_queue_drops",
+        "accept_queue_drops", "resets",
     }  # fmt: skip
 
 

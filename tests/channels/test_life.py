@@ -129,6 +129,25 @@ def test_goodbye_comes_after_the_last_data_and_is_finished_with_its_acknowledgme
     assert isinstance(one.error, ChannelClosed)
 
 
+def test_a_goodbye_is_not_said_again_to_who_has_said_it_and_may_have_closed() -> None:
+    one, other = sides()
+    other.send(b"a")
+    one.close()
+    other.close()
+    assert (carry(one, other), carry(other, one)) == ([5], [1, 5])  # something was left to say
+    assert (one.take(0), carry(one, other), other.finished) == (b"a", [2], True)
+    one, other = sides()
+    one.send(b"a")
+    one.close()
+    assert carry(one, other) == [1, 5]
+    other.close()
+    assert not other.second
+    assert (other.take(0), carry(other, one), one.finished, one.second) == (b"a", [2], True, False)
+    assert (other.second, other.finished, other.outgoing(0)) == (True, True, [])
+    one.ended(ChannelClosed("the peer has finished"))
+    assert str(one.error) == str(ChannelClosed("this side has said goodbye"))
+
+
 def test_a_flood_of_pings_is_answered_by_one_pong() -> None:
     one, other = sides()
     for _ in range(999):

@@ -160,7 +160,7 @@ class LongChannel:
         self._pump()
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: life.finished or life.error is not None, None, "")
+                await self._until(lambda: (life.finished and not life.second) or life.error is not None, None, "")
                 await self.wire.close(timeout)
         except (TimeoutError, ChannelError):
             life.give_up(f"not all was acknowledged within {timeout} s of closing")

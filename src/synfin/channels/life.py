@@ -137,6 +137,11 @@ class Life:
         return self._goodbye_sent and not self._queue
 
     @property
+    def closing(self) -> bool:
+        """`close` has been called: nothing more can be sent."""
+        return self._closing
+
+    @property
     def second(self) -> bool:
         """The peer has said goodbye, and all that it sent is acknowledged: its FIN is due, and goes before ours."""
         return self.peer_goodbye and not self._queue and self._confirmed == self._received

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from synfin.channels import aio
 from synfin.channels.backoff import Backoff
-from synfin.channels.errors import ChannelClosed, PeerDead, PeerLost
+from synfin.channels.errors import ChannelClosed, ChannelError, PeerDead, PeerLost, ProtocolError
 from synfin.channels.framing import Delimiter, FixedSize, Framing, LengthHeader, VarintHeader
 from synfin.channels.heartbeat import MILLISECOND, NEVER, SECOND, Heartbeat
-from synfin.channels.life import Life, LifeSettings
+from synfin.channels.life import HEAD, Life, LifeSettings
 from synfin.engine.errors import UsageError
 from tests.channels.grounds import SimGround
 
@@ -232,3 +232,29 @@ def test_any_messages_over_a_bad_network_are_the_same_in_the_same_order(
 
 def test_the_units_are_what_they_are_called() -> None:
     assert (MILLISECOND, SECOND) == (10**6, 10**9)
+
+
+def test_what_the_peer_cannot_have_meant_is_refused_at_its_very_edge() -> None:
+    one, other = sides()
+    for message in (b"a", b"b"):
+        one.send(message)
+    carry(one, other)
+    one.received(HEAD.pack(2, 2))
+    with pytest.raises(ProtocolError, match="ACK 1 is not between 2 and 2"):
+        one.received(HEAD.pack(2, 1))  # less than was acknowledged
+    one, other = sides()
+    one.ping()
+    carry(one, other)
+    with pytest.raises(ProtocolError, match="PONG 2 answers a PING that was never sent"):
+        one.received(HEAD.pack(4, 2))
+
+
+@pytest.mark.parametrize("end", [ChannelClosed("the peer has finished"), PeerLost("reset")])
+def test_a_goodbye_makes_no_orderly_end_of_what_is_unconfirmed(end: ChannelError) -> None:
+    one, other = sides()
+    one.send(b"a")
+    one.close()
+    assert carry(one, other) == [1, 5]
+    one.ended(end)
+    assert isinstance(one.error, PeerLost)
+    assert one.error.unacknowledged == (b"a",)

@@ -1,5 +1,6 @@
 """Framing: any messages, any split of the bytes; what is refused, where, and before anything is stored."""
 
+import pickle
 from collections import deque
 from zlib import crc32
 
@@ -262,3 +263,12 @@ def test_other_buffers_are_taken_and_may_be_used_again(kind: type) -> None:
     store[:] = bytes(len(store))
     assert [*found, *decoder.feed(b"de")] == [b"ab", b"cde"]
     assert framing.encode(kind(bytearray(b"xy"))) == b"\2xy"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [LengthHeader(2, "little", limit=99, checksum=True), VarintHeader(limit=7), Delimiter(b"\r\n"), FixedSize(3)],
+)
+def test_a_framing_goes_to_another_process(framing: Framing) -> None:
+    other = pickle.loads(pickle.dumps(framing))
+    assert (other.limit, other.checksum, other.encode(b"abc")) == (framing.limit, framing.checksum, framing.encode(b"abc"))

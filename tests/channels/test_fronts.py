@@ -453,3 +453,31 @@ def test_a_handler_that_fails_is_counted_or_told(ground: Ground) -> None:
 
     assert ground.run(program) == {"MessageTooLong": 1}
     assert [type(error) for error in told] == [LookupError]
+
+
+def test_aborting_wakes_a_thread_that_waits_in_receive(ground: Ground) -> None:
+    told: list[str] = []
+
+    def wait(messages: blocking.MessageSocket) -> None:
+        with pytest.raises(ChannelClosed) as caught:
+            messages.receive(20)
+        told.append(str(caught.value))
+
+    def program() -> str:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            messages = blocking.connect(listener.getsockname(), LengthHeader(4), timeout=5)
+        accepted, _ = listener.accept()
+        thread = threading.Thread(target=wait, args=(messages,))
+        thread.start()
+        time.sleep(0.05)
+        messages.abort()
+        thread.join()
+        with blocking.MessageSocket(accepted, LengthHeader(4)) as peer, pytest.raises(PeerLost) as lost:
+            peer.receive(5)
+        listener.close()
+        return lost.value.what
+
+    assert "reset" in ground.run_blocking(program)
+    assert "this side has closed" in told[0]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from synfin.channels import aio
 from synfin.channels.backoff import Backoff
-from synfin.channels.errors import ChannelClosed, PeerDead, PeerLost
+from synfin.channels.errors import ChannelClosed, ChannelError, PeerDead, PeerLost, ProtocolError
 from synfin.channels.framing import Delimiter, FixedSize, Framing, LengthHeader, VarintHeader
 from synfin.channels.heartbeat import MILLISECOND, NEVER, SECOND, Heartbeat
-from synfin.channels.life import Life, LifeSettings
+from synfin.channels.life import HEAD, Life, LifeSettings
 from synfin.engine.errors import UsageError
 from tests.channels.grounds import SimGround
 
@@ -129,6 +129,25 @@ def test_goodbye_comes_after_the_last_data_and_is_finished_with_its_acknowledgme
     assert isinstance(one.error, ChannelClosed)
 
 
+def test_a_goodbye_is_not_said_again_to_who_has_said_it_and_may_have_closed() -> None:
+    one, other = sides()
+    other.send(b"a")
+    one.close()
+    other.close()
+    assert (carry(one, other), carry(other, one)) == ([5], [1, 5])  # something was left to say
+    assert (one.take(0), carry(one, other), other.finished) == (b"a", [2], True)
+    one, other = sides()
+    one.send(b"a")
+    one.close()
+    assert carry(one, other) == [1, 5]
+    other.close()
+    assert not other.second
+    assert (other.take(0), carry(other, one), one.finished, one.second) == (b"a", [2], True, False)
+    assert (other.second, other.finished, other.outgoing(0)) == (True, True, [])
+    one.ended(ChannelClosed("the peer has finished"))
+    assert str(one.error) == str(ChannelClosed("this side has said goodbye"))
+
+
 def test_a_flood_of_pings_is_answered_by_one_pong() -> None:
     one, other = sides()
     for _ in range(999):
@@ -213,3 +232,29 @@ def test_any_messages_over_a_bad_network_are_the_same_in_the_same_order(
 
 def test_the_units_are_what_they_are_called() -> None:
     assert (MILLISECOND, SECOND) == (10**6, 10**9)
+
+
+def test_what_the_peer_cannot_have_meant_is_refused_at_its_very_edge() -> None:
+    one, other = sides()
+    for message in (b"a", b"b"):
+        one.send(message)
+    carry(one, other)
+    one.received(HEAD.pack(2, 2))
+    with pytest.raises(ProtocolError, match="ACK 1 is not between 2 and 2"):
+        one.received(HEAD.pack(2, 1))  # less than was acknowledged
+    one, other = sides()
+    one.ping()
+    carry(one, other)
+    with pytest.raises(ProtocolError, match="PONG 2 answers a PING that was never sent"):
+        one.received(HEAD.pack(4, 2))
+
+
+@pytest.mark.parametrize("end", [ChannelClosed("the peer has finished"), PeerLost("reset")])
+def test_a_goodbye_makes_no_orderly_end_of_what_is_unconfirmed(end: ChannelError) -> None:
+    one, other = sides()
+    one.send(b"a")
+    one.close()
+    assert carry(one, other) == [1, 5]
+    one.ended(end)
+    assert isinstance(one.error, PeerLost)
+    assert one.error.unacknowledged == (b"a",)

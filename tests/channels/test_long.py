@@ -28,6 +28,7 @@ from synfin.channels.heartbeat import MILLISECOND, NEVER, SECOND
 from synfin.channels.life import LifeSettings
 from synfin.channels.long import LongChannel, Reconnecting
 from synfin.engine.errors import UsageError
+from synfin.engine.state import State
 from tests.channels.grounds import Ground, SimGround
 
 PORT = 7000
@@ -69,6 +70,24 @@ def test_messages_are_echoed_and_acknowledged_up_to_the_goodbye(ground: Ground) 
 
 async def receive_all(channel: LongChannel, count: int) -> list[bytes]:
     return [await channel.receive() for _ in range(count)]
+
+
+@pytest.mark.parametrize("delay", [0.0005, 0.01, 0.05, 0.1, 1.0])
+def test_a_graceful_close_ends_in_time_wait_at_who_began_it_and_in_no_reset(delay: float) -> None:
+    ground = SimGround(delay=delay)
+
+    async def program() -> Any:
+        server, channel = await pair(ground, echo)
+        await channel.send(b"1+1?")
+        assert await channel.receive() == b"1+1?"
+        await channel.close()
+        await asyncio.sleep(6 * delay + 1)
+        stacks = ground.peer.stack, ground.host.stack
+        states = [[each.state for each in stack.sockets()] for stack in stacks]
+        await server.close()
+        return states, [stack.counters.resets_out for stack in stacks], dict(server.errors)
+
+    assert ground.run(program) == ([[State.TIME_WAIT], [State.LISTEN]], [0, 0], {})
 
 
 def test_closing_delivers_what_is_queued_though_the_reader_is_slow() -> None:

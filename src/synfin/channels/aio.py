@@ -181,6 +181,8 @@ class MessageProtocol(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
+        if self._lost.done():
+            return  # a transport that closed with bytes to send does not bear abort afterwards
         with contextlib.suppress(OSError):  # it is closed already
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()

@@ -153,6 +153,8 @@ class MessageSocket:
         closed = ChannelClosed("this side has closed")
         self._ended = self._ended or closed
         self._unable = self._unable or closed
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RD)  # wakes who waits in poll, and sends nothing
         self.sock.close()
 
     def __enter__(self) -> Self:

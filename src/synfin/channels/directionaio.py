@@ -12,10 +12,10 @@ Times are seconds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableSequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final, Self
 
-from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream
+from synfin.channels.aio import RECEIVE_QUEUE, MessageProtocol, MessageServer, MessageStream
 from synfin.channels.direction import SECOND, TIMEOUT, HalfDuplex
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
@@ -41,7 +41,8 @@ class Sender:
         raise UsageError("this end of a simplex channel only sends")
 
     async def close(self, timeout: float) -> None:
-        """FIN after what was sent, and wait, at most `timeout` seconds, until the peer has closed too.
+        """FIN after what was sent, and wait, at most `timeout` seconds, until the socket has taken it all, which delivers it:
+        a receiver acknowledges nothing, so what is on its way when the path breaks is lost without a word.
 
         Raises ProtocolError when the receiver has said something, ChannelTimeout, PeerLost, FramingError.
         """
@@ -71,6 +72,10 @@ class Receiver:
         """The next message. Raises as MessageStream.receive."""
         return await self.stream.receive(timeout)
 
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """All messages up to the sender's end; other ends raise."""
+        return self.stream.__aiter__()
+
     async def close(self, timeout: float) -> None:
         """Close. Raises ChannelTimeout."""
         await self.stream.close(timeout)
@@ -90,6 +95,8 @@ class HalfDuplexChannel(MessageProtocol):
         self._made = made
         self._waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting = 0  # bytes of messages that wait to be received, about
+        self._reading = True
 
     def say(self, message: Buffer) -> None:
         """Send `message`. Raises NotYourTurn, TurnLost once when the last turn was taken from us, MessageRefused, ChannelClosed
@@ -116,7 +123,13 @@ class HalfDuplexChannel(MessageProtocol):
     async def receive(self, timeout: float | None = None) -> bytes:
         """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
         await self._until(lambda: bool(self.turns.inbox), timeout, "no message")
-        return self.turns.inbox.popleft()
+        message = self.turns.inbox.popleft()
+        self._waiting -= len(message) + 1
+        if not self._reading and self._waiting <= RECEIVE_QUEUE // 2:
+            self._reading = True
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+        return message
 
     def _now(self) -> int:
         return round(self._loop.time() * SECOND)
@@ -168,11 +181,18 @@ class HalfDuplexChannel(MessageProtocol):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
+        inbox = self.turns.inbox
         try:
             for message in messages:
+                before = len(inbox)
                 self.turns.received(message, self._now())
+                if len(inbox) > before:
+                    self._waiting += len(inbox[-1]) + 1
         except ProtocolError as error:
             self._refuse(error)
+        if self._waiting > RECEIVE_QUEUE and self._reading and self._ended is None:
+            self._reading = False
+            self.transport.pause_reading()
         self._act()
 
     def stream_ended(self, error: ChannelError) -> None:

@@ -12,19 +12,17 @@ come first served: that is the backpressure, and what bounds the memory of both 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableSequence
+from collections.abc import Callable, MutableSequence
 from typing import Any
 
 from synfin.channels.aio import MessageProtocol, MessageServer
-from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, ProtocolError
-from synfin.channels.exchange import ANSWER, HEAD, LIMIT, REQUEST, Exchange, RequestFailed, check_framing, check_size
-from synfin.channels.framing import Buffer, Framing
+from synfin.channels.errors import ChannelError, ChannelTimeout
+from synfin.channels.exchange import LIMIT, check_framing
+from synfin.channels.exchangecalls import Calls, Handler
+from synfin.channels.framing import Framing
 
-Handler = Callable[[bytes], bytes | Awaitable[bytes]]
 
-
-class ExchangeChannel(MessageProtocol):
+class ExchangeChannel(Calls, MessageProtocol):
     """One side of an exchange; made by `connect` and `serve`. `handler` answers the peer's requests; without one they fail.
 
     A handler returns its answer, or an awaitable of it, which runs in a task of its own; it raises RequestFailed to say why
@@ -34,74 +32,23 @@ class ExchangeChannel(MessageProtocol):
         self, framing: Framing, handler: Handler | None = None, *, limit: int = LIMIT,
         made: "Callable[[ExchangeChannel], None] | None" = None,
     ) -> None:  # fmt: skip
-        check_framing(framing)
+        self._begin_calls(framing, handler, limit)
         super().__init__(framing)
-        self.exchange = Exchange(limit)
-        self._handler = handler
         self._made = made
-        self._calls: dict[int, asyncio.Future[bytes]] = {}
-        self._for_room: deque[asyncio.Future[None]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()  # only to hold on to them, and to end all
-        self._over = self._loop.create_future()  # nothing more comes
 
-    # Asking
+    def _put(self, message: bytes) -> None:
+        if self._unable is None:
+            self.send(message)
 
-    async def ask(self, request: Buffer, timeout: float | None = None) -> bytes:
-        """The answer to `request`, within `timeout` seconds (None: for ever).
-
-        Raises ChannelTimeout (an answer that comes later is dropped), RequestFailed with the peer's reason, MessageRefused,
-        ChannelClosed when either side has closed, and PeerLost, ProtocolError, FramingError when that has ended the connection.
-        """
-        if timeout is None:
-            return await (await self.submit(request))
-        try:
-            async with asyncio.timeout(timeout):
-                return await (await self.submit(request))
-        except TimeoutError:
-            raise ChannelTimeout(f"no answer within {timeout} s") from None
-
-    async def submit(self, request: Buffer) -> "asyncio.Future[bytes]":
-        """Send `request` as soon as there is room; the future has the answer, or raises as `ask`. Cancel it to give it up."""
-        check_size(request, self.framing)
+    async def _ready(self) -> None:
         if self._paused:
             await self.drain()
-        if self._for_room or self.exchange.room <= 0:
-            await self._wait_for_room()
-        if self._ended is not None or self._unable is not None:
-            raise self._unable or self._ended  # type: ignore[misc]
-        number, message = self.exchange.ask(request)
-        self.send(message)
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        self._calls[number] = future
-        return future
 
-    async def _wait_for_room(self) -> None:
-        waiter = self._loop.create_future()
-        self._for_room.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self._for_room.remove(waiter)
-            self._let_in()  # who was let in and gave up leaves room for the next
-            raise
-        self._for_room.remove(waiter)
+    def _refuse(self, error: ChannelError) -> None:
+        MessageProtocol._refuse(self, error)
 
-    def _let_in(self) -> None:
-        """Wake as many of those that wait for room as there is room for; one that is awake keeps its place until it asks."""
-        room = self.exchange.room if self._ended is None else len(self._for_room)
-        for waiter in self._for_room:
-            if room <= 0:
-                return
-            if not waiter.done():
-                waiter.set_result(None)
-            room -= 1
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests are without an answer, given up or not."""
-        return self.exchange.in_flight
-
-    # What came
+    def _why_not(self) -> ChannelError | None:
+        return self._unable or self._ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
@@ -111,104 +58,16 @@ class ExchangeChannel(MessageProtocol):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
-        received = self.exchange.received
-        try:
-            for message in messages:
-                if self._ended is not None:
-                    break
-                came = received(message)
-                assert came is not None  # the exchange is told of nothing given up: see _answered
-                if came[0] == REQUEST:
-                    self._serve(came[1], came[2])
-                else:
-                    self._answered(*came)
-        except ProtocolError as error:
-            self._refuse(error)
-        if self._for_room:
-            self._let_in()
-
-    def _answered(self, kind: int, number: int, said: bytes) -> None:
-        call = self._calls.pop(number)
-        if call.done():  # cancelled: its caller has given up
-            self.exchange.late += 1
-        elif kind == ANSWER:
-            call.set_result(said)
-        else:
-            call.set_exception(RequestFailed(said.decode(errors="replace")))
+        self._take(messages)
 
     def stream_ended(self, error: ChannelError) -> None:
         """See MessageProtocol: no answer comes any more."""
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            if not call.done():
-                call.set_exception(error)
-                call.exception()  # who never looks was told all the same, by the connection's end
-        self._let_in()
-        if not self._over.done():
-            self._over.set_result(None)
+        self._stop(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio: nobody is there to take an answer."""
+        """See asyncio."""
         super().connection_lost(exc)
-        for task in self._tasks:
-            task.cancel()
-
-    # Answering
-
-    def _serve(self, number: int, request: bytes) -> None:
-        try:
-            if self._handler is None:
-                raise RequestFailed("this side answers no requests")
-            answer = self._handler(request)
-        except Exception as error:
-            self._fail(number, error)
-            return
-        if isinstance(answer, bytes):
-            self._answer(number, answer)
-        else:
-            task = self._loop.create_task(self._answer_later(number, answer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _answer_later(self, number: int, answer: Awaitable[bytes]) -> None:
-        try:
-            said = await answer
-        except Exception as error:
-            self._fail(number, error)
-        else:
-            self._answer(number, said)
-
-    def _answer(self, number: int, answer: bytes) -> None:
-        try:
-            check_size(answer, self.framing)
-        except MessageRefused as error:
-            self._fail(number, error)
-            return
-        message = self.exchange.answer(number, answer)
-        if self._unable is None:
-            self.send(message)
-
-    def _fail(self, number: int, error: Exception) -> None:
-        """Say so; what was not meant for the peer goes to the loop's handler and stays here."""
-        reason = str(error) if isinstance(error, RequestFailed) else "the request could not be answered"
-        if not isinstance(error, RequestFailed):
-            context = {"message": "unhandled exception in a handler of requests", "exception": error, "protocol": self}
-            self._loop.call_exception_handler(context)
-        message = self.exchange.fail(number, reason[: (self.framing.limit - HEAD.size) // 4])
-        if self._unable is None:
-            self.send(message)
-
-    # Ending
-
-    async def wait_ended(self) -> None:
-        """Wait until the peer asks no more, and what it has asked is answered. Raises what ended the connection, other than an
-        orderly end."""
-        await asyncio.shield(self._over)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        assert self._ended is not None
-        if not isinstance(self._ended, ChannelClosed):
-            raise self._ended
+        self._cancel_handlers()
 
     async def __aenter__(self) -> "ExchangeChannel":
         return self

@@ -13,8 +13,9 @@ A framing holds no state: one serves any number of connections. `decoder()` make
 """
 
 from collections.abc import MutableSequence
+from functools import partial
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from synfin.channels import varint
@@ -88,6 +89,10 @@ class LengthHeader(Framing):
         self.order = order
         self.struct = HEADERS[width, order]
         self.pack = self.struct.pack
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: a Struct is not to be pickled."""
+        return partial(LengthHeader, self.width, self.order, limit=self.limit, checksum=self.checksum), ()
 
     def parts(self, message: Buffer) -> tuple[Buffer, ...]:
         """See Framing."""

@@ -12,7 +12,9 @@ Every message of the framing below begins with one byte that says its kind, and 
 Rules. At most `window` DATA may be unacknowledged; both sides know the window, as they know the framing, so a receiver keeps at
 most `window` messages and never has to stop reading: PINGs are answered however slow the program is. A message is acknowledged
 when the program takes it, after `ack_delay` at most, at once when a quarter of the window waits for it or the peer has said
-goodbye. Whoever closes sends what is queued, then GOODBYE, waits for the last ACK, and closes the connection.
+goodbye. Whoever closes sends what is queued, then GOODBYE, waits for the last ACK, and closes the connection. Who has the
+peer's GOODBYE and nothing left to send needs none of its own, and waits for the peer's FIN: a peer that has closed would answer
+GOODBYE by RST, and of two FINs at once TIME-WAIT is left on both sides.
 
 When the connection breaks, `unacknowledged` are the messages that may or may not have arrived. They are never sent again here.
 """
@@ -131,8 +133,18 @@ class Life:
 
     @property
     def finished(self) -> bool:
-        """After `close`: all has gone out, GOODBYE too, and the peer has acknowledged it."""
+        """After `close`: all has gone out, GOODBYE too where the peer has not said it, and the peer has acknowledged it."""
         return self._goodbye_sent and not self._queue
+
+    @property
+    def closing(self) -> bool:
+        """`close` has been called: nothing more can be sent."""
+        return self._closing
+
+    @property
+    def second(self) -> bool:
+        """The peer has said goodbye, and all that it sent is acknowledged: its FIN is due, and goes before ours."""
+        return self.peer_goodbye and not self._queue and self._confirmed == self._received
 
     @property
     def answered(self) -> int:
@@ -305,12 +317,16 @@ class Life:
         if len(self._queue) > self._sent - self._acked:
             self._outgoing_data(out)
         if self._closing and not self._goodbye_sent and self._sent - self._acked == len(self._queue):
-            self._goodbye_sent = True
-            if self._taken > self._confirmed:
-                self._confirmed, self._ack_at = self._taken, NEVER
-                out.append(HEAD.pack(ACK, self._taken))
-            out.append(HEAD.pack(GOODBYE, self._sent))
+            self._outgoing_goodbye(out)
         return out
+
+    def _outgoing_goodbye(self, out: list[bytes]) -> None:
+        self._goodbye_sent = True
+        if self._taken > self._confirmed:
+            self._confirmed, self._ack_at = self._taken, NEVER
+            out.append(HEAD.pack(ACK, self._taken))
+        if self._queue or not self.peer_goodbye:
+            out.append(HEAD.pack(GOODBYE, self._sent))
 
     def _outgoing_data(self, out: list[bytes]) -> None:
         flying = self._sent - self._acked

@@ -160,7 +160,7 @@ class LongChannel:
         self._pump()
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: life.finished or life.error is not None, None, "")
+                await self._until(lambda: (life.finished and not life.second) or life.error is not None, None, "")
                 await self.wire.close(timeout)
         except (TimeoutError, ChannelError):
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
@@ -310,6 +310,12 @@ async def connect(
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
     channel = LongChannel(framing, settings)
+    await connect_as(channel, host, port, timeout, options)
+    return channel
+
+
+async def connect_as(channel: LongChannel, host: str, port: int, timeout: float | None, options: dict[str, Any]) -> None:
+    """Connect `channel`, just made, or one of a subclass. See `connect`."""
     try:
         async with asyncio.timeout(timeout):
             await channel._loop.create_connection(lambda: channel.wire, host, port, **options)
@@ -317,7 +323,6 @@ async def connect(
         if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
             raise
         raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return channel
 
 
 async def serve(

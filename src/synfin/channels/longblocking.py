@@ -104,7 +104,9 @@ class LongSocket:
         self._flush(until)
         with self._changed:
             with contextlib.suppress(ChannelTimeout):
-                self._until(lambda: (life.finished and not self._out) or life.error is not None, until, "")
+                self._until(
+                    lambda: (life.finished and not life.second and not self._out) or life.error is not None, until, ""
+                )
             orderly = life.finished and not self._out
             if orderly:
                 life.ended(ChannelClosed("this side has said goodbye"))

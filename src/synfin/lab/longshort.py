@@ -15,7 +15,7 @@ from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
 from synfin.engine.config import TcpConfig
 from synfin.lab.ground import FRAMING, PORT, REQUEST, Pair, between, echo_server, long_echo_server, now
-from synfin.lab.memory import MEASURED, open_connection
+from synfin.lab.memory import open_connections
 from synfin.lab.parts import Cell, Column, Lab, Table, filled, shown
 from synfin.scenarios.study import Curve, Part, Said, Shown, said, words
 from synfin.stack.ports import EPHEMERAL
@@ -247,13 +247,11 @@ EXPIRED: Final = Text(
     "TIME-WAIT 持续 {lasts:.0f} 秒：交换总时长超过它时，最后一次结束之前，最早的那些已经到期。",
 )
 MEMORY: Final = Text(
-    "An open long connection holds {each:,} bytes on the server (TCP, asyncio's transport and the channel), so {clients:,}"
-    " clients {total:.0f} MB: tracemalloc's figure for {measured} connections, each as idle as the other, taken {clients:,}"
-    " times. Of a short connection the server keeps nothing once it is closed: TIME-WAIT is on the side that closed first,"
-    " the client's.",
-    "一个打开的长连接在服务器上占 {each:,} 字节（TCP、asyncio 的传输对象和通道），{clients:,} 个客户端就是 {total:.0f} MB："
-    "这是用 tracemalloc 对 {measured} 个同样空闲的连接测得的数，再乘以 {clients:,}。短连接关闭之后服务器什么都不留："
-    "TIME-WAIT 在先关闭的一方，即客户端。",
+    "{clients:,} open and idle long connections hold {total:.0f} MB on the server, {each:,} bytes each (TCP, asyncio's"
+    " transport and the channel; measured by tracemalloc over all {clients:,}). Of a short connection the server keeps nothing"
+    " once it is closed: TIME-WAIT is on the side that closed first, the client's.",
+    "{clients:,} 个打开而空闲的长连接在服务器上占 {total:.0f} MB，每个 {each:,} 字节（TCP、asyncio 的传输对象和通道；"
+    "用 tracemalloc 对全部 {clients:,} 个连接实测）。短连接关闭之后服务器什么都不留：TIME-WAIT 在先关闭的一方，即客户端。",
 )
 BREAK_EVEN: Final = Text(
     "An exchange takes {short:g} segments on a short connection; on a long one {dense:g} amid others, {apart:g} alone; a PING"
@@ -308,7 +306,7 @@ def costs_of(runs: Runs, seed: int) -> Costs:
     few, many = runs["long", rtt, low], runs["long", rtt, high]
     added = (many.segments - few.segments) / (high - low)
     beat, apart = segments_of_a_beat(rtt, seed), segments_apart(rtt, seed)
-    return Costs(runs["short", rtt, 1].segments, round(added, 2), apart, beat, open_connection())
+    return Costs(runs["short", rtt, 1].segments, round(added, 2), apart, beat, open_connections(CLIENTS) // CLIENTS)
 
 
 def _rows(runs: Runs) -> tuple[tuple[Cell, ...], ...]:
@@ -352,7 +350,7 @@ def long_or_short(seed: int) -> Shown:
         Table(TABLE, (RTT, COUNT, *BOTH), _rows(runs)),
         words(
             said(EXPIRED, lasts=TWO_MSL),
-            said(MEMORY, each=costs.connection, clients=CLIENTS, total=total, measured=MEASURED),
+            said(MEMORY, each=costs.connection, clients=CLIENTS, total=total),
         ),
         *(Curve(plot) for plot in _plots(runs)),
         words(

@@ -8,6 +8,7 @@ channel.
 import asyncio
 import gc
 import tracemalloc
+from functools import partial
 from typing import Final
 
 from synfin.lab.ground import PORT, Pair, between, long_echo_server
@@ -15,33 +16,32 @@ from synfin.scenarios.stage import syn_ack
 from synfin.sim.faults import SeenPacket
 
 FIRST_PORT: Final = 1024
-MEASURED: Final = 200  # connections
 APART: Final = 0.001  # seconds between two SYNs: the accept queue is short
 SETTLED: Final = 2.0  # seconds after which every handshake is over
 
 
-def open_connection() -> int:
-    """Bytes that a server holds for each long connection that is open and idle."""
+def open_connections(count: int) -> int:
+    """Bytes that a server holds for `count` long connections that are open and idle."""
     running = tracemalloc.is_tracing()
     if not running:
         tracemalloc.start()
     try:
-        return between(_held, seed=0, rtt=0.0) // MEASURED
+        return between(partial(_held, count), seed=0, rtt=0.0)
     finally:
         if not running:
             tracemalloc.stop()
 
 
-async def _held(pair: Pair) -> int:
+async def _held(count: int, pair: Pair) -> int:
     server = await long_echo_server(pair)
     pair.client.divert(lambda packet: _finish_handshake(pair, SeenPacket(packet)))
     before = _traced()
-    for number in range(MEASURED):
+    for number in range(count):
         pair.client.inject("server", source_port=FIRST_PORT + number, destination_port=PORT, flags="SYN", mss=1460)
         await asyncio.sleep(APART)
     await asyncio.sleep(SETTLED)
     held = _traced() - before
-    assert server.connections == MEASURED, "every connection is open while it is measured"
+    assert server.connections == count, "every connection is open while it is measured"
     await server.close()
     return held
 

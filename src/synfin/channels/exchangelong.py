@@ -1,0 +1,122 @@
+"""Questions and answers by number on a long connection: pipelined, with heartbeat and goodbye, for asyncio.
+
+Owns how exchange.py's messages are carried as life.py's DATA. A message of the exchange is acknowledged when it has come, for a
+request or an answer is taken at once; what bounds both sides is the exchange's `limit`. Times are seconds.
+
+    channel = await connect("server", 7000, LengthHeader(4), LifeSettings(interval=10 * SECOND))
+    answers = [await channel.submit(b"1+1?") for _ in range(50)]
+    print(await channel.ask(b"2+2?", timeout=5), await asyncio.gather(*answers))
+    await channel.close()
+"""
+
+import asyncio
+from collections.abc import Callable, MutableSequence
+from typing import Any
+
+from synfin.channels.aio import MessageServer
+from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused
+from synfin.channels.exchange import HEAD as EXCHANGE_HEAD
+from synfin.channels.exchange import LIMIT, check_framing
+from synfin.channels.exchangecalls import Calls, Handler
+from synfin.channels.framing import Buffer, Framing
+from synfin.channels.life import HEAD, LifeSettings
+from synfin.channels.long import DEFAULT, LongChannel, connect_as
+from synfin.engine.errors import UsageError
+
+
+class LongExchange(Calls, LongChannel):
+    """One side; made by `connect` and `serve`. Has ask, submit and in_flight of ExchangeChannel; ping, close, abort, alive and
+    unacknowledged of LongChannel. Calls that wait when the connection ends raise what ended it.
+
+    Raises UsageError where the settings' queue does not hold `limit` requests and as many answers.
+    """
+
+    def __init__(
+        self, framing: Framing, settings: LifeSettings = DEFAULT, handler: Handler | None = None, *, limit: int = LIMIT,
+        made: "Callable[[Any], None] | None" = None,
+    ) -> None:  # fmt: skip
+        self._begin_calls(framing, handler, limit)
+        if settings.queue < 2 * limit:
+            raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
+        if framing.limit < HEAD.size + EXCHANGE_HEAD.size:
+            raise UsageError(f"the framing's limit must leave room for {HEAD.size + EXCHANGE_HEAD.size} bytes")
+        super().__init__(framing, settings, made)
+
+    async def send(self, message: Buffer, timeout: float | None = None) -> int:
+        """Not here: raises UsageError."""
+        raise UsageError("an exchange is asked: ask or submit")
+
+    async def receive(self, timeout: float | None = None) -> bytes:
+        """Not here: raises UsageError."""
+        raise UsageError("an exchange gives its answers to who asked")
+
+    def _check_size(self, message: Buffer) -> None:
+        most = self.framing.limit - HEAD.size - EXCHANGE_HEAD.size
+        if len(message) > most:
+            raise MessageRefused(f"a message of {len(message)} bytes is longer than {most}")
+
+    def _put(self, message: bytes) -> None:
+        if self._can_say():
+            self.life.send(message)
+            self._soon()
+
+    def _can_say(self) -> bool:
+        return self.life.error is None and not self.life.closing
+
+    def _why_not(self) -> ChannelError | None:
+        if self.life.error is None and self.life.closing:
+            return ChannelClosed("this side has said goodbye")
+        return self.life.error or self._why_over
+
+    def _refuse(self, error: ChannelError) -> None:
+        self.life.ended(error)
+        self.wire.refuse(error)
+        self._changed()
+
+    def _received(self, messages: MutableSequence[bytes]) -> None:
+        super()._received(messages)
+        came = []
+        while self.life.inbox:
+            came.append(self.life.take(self._now()) or b"")
+        self._take(came)
+        self._changed()
+
+    def _changed(self) -> None:
+        super()._changed()
+        error = self.life.error
+        if error is not None:
+            self.told = self._stop(error) or self.told
+            self._cancel_handlers()
+        elif self.life.peer_goodbye and not self.life.inbox:
+            self._stop(ChannelClosed("the peer has said goodbye"))
+
+
+async def connect(
+    host: str, port: int, framing: Framing, settings: LifeSettings = DEFAULT, handler: Handler | None = None, *,
+    limit: int = LIMIT, timeout: float | None = None, **options: Any,
+) -> LongExchange:  # fmt: skip
+    """An exchange on a long connection to `host`, made within `timeout` seconds. `options` are those of loop.create_connection.
+
+    Raises ChannelTimeout, UsageError, and the OSErrors of connecting.
+    """
+    channel = LongExchange(framing, settings, handler, limit=limit)
+    await connect_as(channel, host, port, timeout, options)
+    return channel
+
+
+async def serve(
+    handler: Handler, host: str | None, port: int, framing: Framing, settings: LifeSettings = DEFAULT, *,
+    limit: int = LIMIT, **options: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and answer each connection's requests by `handler(request)`. See exchangeaio.serve."""
+    check_framing(framing)
+    made = MessageServer()
+
+    def protocol() -> Any:
+        channel = LongExchange(
+            framing, settings, handler, limit=limit, made=lambda each: made.begin(LongExchange.wait_ended, each)
+        )
+        return channel.wire
+
+    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
+    return made

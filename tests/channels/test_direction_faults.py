@@ -1,0 +1,290 @@
+"""Simplex and half duplex over bad networks, with slow readers and peers that vanish; in asyncio and with threads."""
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from synfin.channels import aio, blocking, directionaio
+from synfin.channels.direction import TurnLost
+from synfin.channels.directionaio import HalfDuplexChannel, Receiver, Sender
+from synfin.channels.directionblocking import BlockingHalfDuplex, BlockingReceiver, BlockingSender
+from synfin.channels.errors import ChannelTimeout, PeerLost
+from synfin.channels.framing import LengthHeader
+from tests.channels.grounds import Ground, SimGround
+
+PORT = 7000
+FRAMING = LengthHeader(4)
+BAD = {"loss": 0.05, "jitter": 0.03, "reorder": 0.2}
+
+
+def port(ground: Ground) -> int:
+    return PORT if ground.virtual else 0
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_over_loss_and_reordering_a_dialogue_is_what_was_said(seed: int) -> None:
+    ground = SimGround(seed, **BAD)
+    heard: list[bytes] = []
+
+    async def answer(channel: HalfDuplexChannel) -> None:
+        for _ in range(20):
+            said = [await channel.receive(60) for _ in range(3)]
+            heard.extend(said)
+            await channel.turn(60)
+            channel.say(b"".join(said))
+            channel.over()
+
+    async def program() -> list[bytes]:
+        with ground.server:
+            server = await directionaio.serve(answer, ground.address, PORT, FRAMING, turn_timeout=100)
+        with ground.client:
+            channel = await directionaio.connect(ground.address, PORT, FRAMING, turn_timeout=100)
+        found = []
+        for number in range(20):
+            await channel.turn(60)
+            for part in range(3):
+                channel.say(b"%d.%d " % (number, part) * 50)
+            channel.over()
+            found.append(await channel.receive(60))
+        await channel.close(60)
+        await server.close()
+        assert channel.turns.recovered == 0
+        return found
+
+    parts = [b"%d.%d " % (number, part) * 50 for number in range(20) for part in range(3)]
+    assert ground.run(program) == [b"".join(parts[at : at + 3]) for at in range(0, 60, 3)]
+    assert heard == parts
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_over_loss_and_reordering_a_simplex_channel_carries_all_in_order(seed: int) -> None:
+    ground = SimGround(seed, **BAD)
+    heard: list[bytes] = []
+
+    async def listen(stream: aio.MessageStream) -> None:
+        heard.extend([message async for message in Receiver(stream)])
+
+    async def program() -> None:
+        with ground.server:
+            server = await aio.serve(listen, ground.address, PORT, FRAMING)
+        with ground.client:
+            sender = Sender(await aio.connect(ground.address, PORT, FRAMING))
+        for number in range(300):
+            await sender.send(b"%d" % number)
+        await sender.close(120)
+        await asyncio.sleep(60)
+        await server.close()
+
+    ground.run(program)
+    assert heard == [b"%d" % number for number in range(300)]
+
+
+def test_a_slow_reader_of_a_simplex_channel_holds_up_the_sender_and_nothing_is_lost(carrier: Ground) -> None:
+    message = bytes(100_000)
+    go = asyncio.Event()
+    heard: list[int] = []
+
+    async def listen(stream: aio.MessageStream) -> None:
+        receiver = Receiver(stream)
+        await go.wait()
+        heard.extend([len(each) async for each in receiver])
+
+    async def program() -> Any:
+        with carrier.server:
+            server = await aio.serve(listen, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            sender = Sender(await aio.connect(carrier.address, server.port, FRAMING))
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 1000:
+                async with asyncio.timeout(1):
+                    await sender.send(message)
+                sent += 1
+        held = sender.stream.unsent
+        go.set()
+        await sender.close(20)
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return sent, held
+
+    sent, held = carrier.run(program)
+    assert sent < 1000
+    assert held <= 300_000  # the transport's high-water mark and two messages
+    assert set(heard) == {len(message)}
+    assert len(heard) - sent in (0, 1)  # the last one's send was given up after it had been queued
+
+
+def test_closing_on_a_receiver_that_vanished_is_over_in_time_and_tells_that_not_all_went() -> None:
+    ground = SimGround()
+
+    async def listen(stream: aio.MessageStream) -> None:
+        async for _ in Receiver(stream):
+            pass
+
+    async def program() -> float:
+        with ground.server:
+            server = await aio.serve(listen, ground.address, PORT, FRAMING)
+        with ground.client:
+            sender = Sender(await aio.connect(ground.address, PORT, FRAMING))
+        await sender.send(b"heard")
+        await asyncio.sleep(1)
+        ground.wire.cut()
+        sender.stream.send(bytes(1_000_000))
+        began = ground.world.now
+        with pytest.raises(ChannelTimeout, match="bytes could not be sent within 3 s of closing"):
+            await sender.close(3)
+        took = ground.world.now - began
+        await sender.stream.wait_lost()
+        await server.close()
+        return took
+
+    assert ground.run(program) == pytest.approx(3.0)
+
+
+def test_a_slow_reader_in_half_duplex_holds_up_the_one_who_speaks_and_hears_it_all(carrier: Ground) -> None:
+    message = bytes(50_000)
+    kept: list[int] = []
+
+    async def listen(channel: HalfDuplexChannel) -> None:
+        await asyncio.sleep(0.3)
+        kept.append(sum(map(len, channel.turns.inbox)))
+        for _ in range(60):
+            assert await channel.receive(20) == message
+        await channel.turn(20)
+        channel.say(b"60")
+        channel.over()
+
+    async def program() -> bytes:
+        with carrier.server:
+            server = await directionaio.serve(listen, carrier.address, port(carrier), FRAMING, turn_timeout=25)
+        with carrier.client:
+            channel = await directionaio.connect(carrier.address, server.port, FRAMING, turn_timeout=25)
+        await channel.turn(5)
+        for _ in range(60):
+            channel.say(message)
+            await channel.drain()
+        channel.over()
+        found = await channel.receive(20)
+        await channel.close()
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return bytes(found)
+
+    assert carrier.run(program) == b"60"
+    assert kept[0] <= 600_000  # RECEIVE_QUEUE and one read of 256 KB
+
+
+# Threads, in virtual time
+
+
+def test_a_thread_whose_peer_vanished_waits_no_longer_than_it_said() -> None:
+    ground = SimGround()
+
+    def program() -> list[float]:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            channel = BlockingHalfDuplex(blocking.connect((ground.address, PORT), FRAMING, timeout=5), caller=True, timeout=50)
+        accepted, _ = listener.accept()
+        channel.over(timeout=1)
+        ground.wire.cut()
+        times = []
+        for call in (channel.turn, channel.receive):
+            began = ground.world.now
+            with pytest.raises(ChannelTimeout):
+                call(2)
+            times.append(ground.world.now - began)
+        channel.close()
+        accepted.close()
+        listener.close()
+        return times
+
+    assert ground.run_blocking(program) == [pytest.approx(2.0, abs=0.002)] * 2
+
+
+def test_a_reset_ends_a_thread_that_waits_for_its_turn_and_one_that_receives() -> None:
+    ground = SimGround()
+    told: list[str] = []
+
+    def wait(channel: BlockingHalfDuplex) -> None:
+        with pytest.raises(PeerLost) as lost:
+            channel.turn(60)
+        told.append(lost.value.what)
+
+    def program() -> float:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            channel = BlockingHalfDuplex(blocking.connect((ground.address, PORT), FRAMING, timeout=5), caller=True, timeout=100)
+        accepted, _ = listener.accept()
+        channel.over(timeout=1)
+        thread = threading.Thread(target=wait, args=(channel,))
+        thread.start()
+        began = ground.world.now
+        blocking.MessageSocket(accepted, FRAMING).abort()
+        thread.join()
+        took = ground.world.now - began
+        channel.close()
+        listener.close()
+        return took
+
+    assert ground.run_blocking(program) < 0.1
+    assert "reset" in told[0]
+
+
+def test_threads_over_loss_and_reordering_hear_all_of_a_simplex_channel_in_order() -> None:
+    ground = SimGround(3, **BAD)
+    heard: list[bytes] = []
+
+    def listen(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        receiver = BlockingReceiver(blocking.MessageSocket(accepted, FRAMING))
+        heard.extend(receiver)
+        receiver.close()
+
+    def program() -> None:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+            thread = threading.Thread(target=listen, args=(listener,))
+            thread.start()
+        with ground.client:
+            sender = BlockingSender(blocking.connect((ground.address, PORT), FRAMING, timeout=60))
+        for number in range(100):
+            sender.send(b"%d" % number, 60)
+        sender.close(60)
+        thread.join()
+        listener.close()
+
+    ground.run_blocking(program)
+    assert heard == [b"%d" % number for number in range(100)]
+
+
+def test_a_thread_whose_turn_was_taken_is_told_what_went_unheard() -> None:
+    ground = SimGround()
+
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            channel = BlockingHalfDuplex(blocking.connect((ground.address, PORT), FRAMING, timeout=5), caller=True)
+        accepted, _ = listener.accept()
+        other = BlockingHalfDuplex(blocking.MessageSocket(accepted, FRAMING), caller=False, timeout=4)
+        ground.wire.cut()
+        channel.say(b"into the cut wire", 1)
+        other.turn()
+        ground.wire.heal()
+        with pytest.raises(ChannelTimeout):
+            channel.receive(60)
+        with pytest.raises(TurnLost) as lost:
+            channel.say(b"?", 5)
+        channel.close()
+        other.close()
+        listener.close()
+        return lost.value.unheard
+
+    assert ground.run_blocking(program) == 1

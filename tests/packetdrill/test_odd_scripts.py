@@ -61,3 +61,67 @@ def test_a_byte_order_mark_at_the_beginning_of_a_file_is_no_text(tmp_path: Path)
     path = tmp_path / "marked.pkt"
     path.write_bytes(b"\xef\xbb\xbf" + SOCKET.encode())
     assert play_job(Job(path=str(path), wish=wish(), both_ways=False, lang="en")).verdict == "PASS"
+
+
+EPOLL = "+0 epoll_create(1) = 5\n+0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLOUT, fd=4}) = 0\n"
+
+
+@pytest.mark.parametrize("name", ["fd", "ptr", "u32", "u64"])
+def test_epoll_data_is_compared_by_each_of_its_names(name: str) -> None:
+    line = f"+0 epoll_wait(5, {{events=EPOLLOUT, {name}=%d}}, 1, 0) = 1"
+    assert opened(EPOLL + line % 4).verdict == "PASS"
+    assert opened(EPOLL + line % 5).why == ("what it tells",)
+
+
+def test_epoll_wait_gives_no_more_events_than_there_is_room_for() -> None:
+    second = "+0 dup(4) = 6\n+0 epoll_ctl(5, EPOLL_CTL_ADD, 6, {events=EPOLLOUT, fd=6}) = 0\n"
+    assert opened(EPOLL + second + "+0 epoll_wait(5, ..., 1, 0) = 1\n+0 epoll_wait(5, ..., 2, 0) = 2").verdict == "PASS"
+
+
+def test_the_flags_of_a_received_message_are_compared() -> None:
+    text = "+0 < P. 1:11(10) ack 1 win 100\n+0 recvmsg(4, {msg_iov(1)=[{..., 100}], msg_flags=%s}, 0) = 10"
+    assert opened(text % "0", strict=False).verdict == "PASS"
+    assert opened(text % "MSG_OOB", strict=False).why == ("what it tells",)
+
+
+def test_an_iovec_with_names_has_its_length() -> None:
+    text = "+0 writev(4, [{iov_base=..., iov_len=10}, {..., 20}], 2) = 30\n+0 > P. 1:31(30) ack 1"
+    assert opened(text).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "setsockopt(4, SOL_SOCKET, SO_LINGER, {1, 0}, 8)", "getsockopt(4, SOL_SOCKET, SO_LINGER, {1, 5}, [8])",
+        "getsockopt(4, SOL_SOCKET, SO_LINGER, [7], [8])", "getsockopt(4, SOL_SOCKET, SO_ERROR, {a=1}, [4])",
+        'getsockopt(4, SOL_SOCKET, SO_ERROR, "x", [4])', "getsockopt(4, SOL_TCP, TCP_INFO, [1], [104])",
+        "getsockopt(4, SOL_TCP, TCP_CONGESTION, [1], [4])", "poll([{4, POLLOUT, POLLOUT}], 1, 0)",
+        "sendmsg(4, {msg_iov(1)=[{..., 10}], msg_control={cmsg_level=SOL_TCP}}, 0)",
+        "epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLOUT, ptr=77})",
+    ],
+)  # fmt: skip
+def test_a_value_in_a_form_that_is_not_played_is_skipped_not_passed(call: str) -> None:
+    outcome = opened(f"+0 epoll_create(1) = 5\n+0 {call} = 0")
+    assert (outcome.verdict, outcome.kind) == ("SKIP", "feature")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sysctl -w net.ipv4.tcp_timestamps=abc", "sysctl -w net.ipv4.tcp_syn_retries=-3", "sysctl -w net.ipv4.tcp_rmem=-1",
+        "sysctl -w net.inet.tcp.delayed_ack=abc", "sysctl -w net.ipv4.tcp_abort_on_overflow=x",
+        "sysctl -w net.ipv4.tcp_fin_timeout=99999999999999", "tc qdisc add dev tun0 root netem delay 5ms pfifo",
+        "ip route del 192.0.2.1 mtu 1200", "ip link set dev tun0 mtu 99999999", "ip link set dev tun0 mtu 10",
+        "ip route change 192.0.2.1 initcwnd 0",
+    ],
+)  # fmt: skip
+def test_a_command_that_asks_for_what_cannot_be_is_unmapped(line: str) -> None:
+    outcome = play(f"0 `{line}`\n{SOCKET}")
+    assert (outcome.verdict, outcome.kind) == ("SKIP", "unmapped")
+
+
+@pytest.mark.parametrize(
+    "line", ["sysctl -e -q -w net.ipv4.tcp_sack=0", "sysctl -eqw net.ipv4.tcp_sack=0", "sh defaults.sh", "bash ../defaults.sh"]
+)
+def test_a_command_in_another_spelling_is_played(line: str) -> None:
+    assert play(f"0 `{line}`\n{SOCKET}").verdict == "PASS"

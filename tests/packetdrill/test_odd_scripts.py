@@ -1,9 +1,12 @@
 """Scripts written oddly: played right, skipped with a true word, or refused at their place; never passed over."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from synfin.packetdrill.report import junit
+from synfin.packetdrill.run import play_text
 from synfin.packetdrill.suite import Job, play_job
 from tests.packetdrill.playing import opened, play, wish
 
@@ -125,3 +128,10 @@ def test_a_command_that_asks_for_what_cannot_be_is_unmapped(line: str) -> None:
 )
 def test_a_command_in_another_spelling_is_played(line: str) -> None:
     assert play(f"0 `{line}`\n{SOCKET}").verdict == "PASS"
+
+
+def test_junit_is_xml_whatever_the_files_are_called() -> None:
+    outcome = play_text("0 close(9) = 0", "a\x02/odd\udcff\x01\uffff.pkt", wish())
+    case = ElementTree.fromstring(junit([outcome])).find("testsuite/testcase")
+    assert case is not None
+    assert case.get("name") == "odd??\uffff.pkt [ipv4]".replace("\uffff", "?")

@@ -429,7 +429,8 @@ class Calls(Arguments):
     def epoll_wait(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """epoll_wait(2)"""
         self.until = polling.deadline(self.bench.clock, self.number(arguments[3]))
-        return polling.wait(self.files, self.number(arguments[0]), arguments[1], max(self.number(arguments[2]), 1), self.until, self.bench.now)
+        most = max(self.number(arguments[2]), 1)
+        return polling.wait(self.files, self.number(arguments[0]), arguments[1], most, self.until, self.bench.now)
 
 
 FLAGS_AT: Final[Mapping[str, int]] = MappingProxyType(

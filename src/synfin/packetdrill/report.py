@@ -202,4 +202,5 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
 
 def _clean(text: str) -> str:
     """`text` without what XML cannot hold."""
-    return "".join(letter if (letter >= " " and letter not in "\ufffe\uffff") or letter in "\n\t" else "?" for letter in text).encode("utf-8", "replace").decode()
+    kept = (letter if (letter >= " " and letter not in "\ufffe\uffff") or letter in "\n\t" else "?" for letter in text)
+    return "".join(kept).encode("utf-8", "replace").decode()

@@ -105,7 +105,13 @@ class Arguments:
         """The lengths of an array of iovec."""
         if not isinstance(expression, Items):
             return [self.number(expression)]
-        return [self.number(each.items[-1]) for each in expression.items if isinstance(each, Struct) and each.items]
+        found = []
+        for each in expression.items:
+            length = None if not isinstance(each, Struct) else each.get("iov_len") or (each.items[-1] if each.items else None)
+            if length is None:
+                raise Skip("an iovec without a length")
+            found.append(self.number(length))
+        return found
 
     def data(self, expression: Expression, count: int, endpoint: Endpoint) -> bytes:
         """The bytes of a write: those of a string, or for `...` what comes next in the pattern."""

@@ -195,7 +195,7 @@ class Calls(Arguments):
         if not isinstance(expression, Struct):
             raise Skip("a message that is no struct msghdr")
         control = expression.get("msg_control")
-        if isinstance(control, Items) and control.items:
+        if (isinstance(control, Items) and control.items) or isinstance(control, Struct):
             raise Skip("control messages")
         vector = expression.get("msg_iov")
         return 0 if vector is None else sum(self.lengths(vector))
@@ -239,7 +239,18 @@ class Calls(Arguments):
 
     def recvmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """recvmsg(2)"""
-        return self._receiving(arguments[0], self._message(arguments[1]), self.flags(arguments[2]), None)
+        flags = self.flags(arguments[2])
+        attempt = self._receiving(arguments[0], self._message(arguments[1]), flags, None)
+        wanted = arguments[1].get("msg_flags") if isinstance(arguments[1], Struct) else None
+
+        def telling() -> Answer:
+            answer = attempt()
+            wrong = answer.wrong
+            if wanted is not None and answer.result >= 0:
+                wrong = wrong or told(wanted, flags & OOB)
+            return answer._replace(wrong=wrong)
+
+        return telling
 
     def _receiving(self, fd: Expression, count: int, flags: int, wanted: bytes | None) -> Attempt:
         endpoint = self.endpoint(fd)
@@ -418,7 +429,8 @@ class Calls(Arguments):
     def epoll_wait(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """epoll_wait(2)"""
         self.until = polling.deadline(self.bench.clock, self.number(arguments[3]))
-        return polling.wait(self.files, self.number(arguments[0]), arguments[1], self.until, self.bench.now)
+        most = max(self.number(arguments[2]), 1)
+        return polling.wait(self.files, self.number(arguments[0]), arguments[1], most, self.until, self.bench.now)
 
 
 FLAGS_AT: Final[Mapping[str, int]] = MappingProxyType(

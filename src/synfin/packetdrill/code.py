@@ -70,7 +70,7 @@ class Program:
         except AssertionError as error:
             raise AssertionError(str(error) or _values(text, values)) from None
         except NameError as error:
-            if (error.name or "").startswith("tcpi_"):
+            if (error.name or "").startswith(("tcpi_", *PREFIXES)):
                 raise Skip(str(error.name)) from None
             raise CodeError(str(error)) from None
         except Exception as error:

@@ -4,6 +4,7 @@ Owns what is compared, and what `--strict` and the relaxations change in that. K
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from synfin.engine.segment import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG
@@ -224,8 +225,9 @@ def _same_urgent(expected: TcpPacket, urgent: int, rules: Rules) -> bool:
 def _same_ip(expected: IpInfo, actual: IpInfo, rules: Rules) -> bool:
     if expected.ecn == "ect01" and actual.ecn in ("ect0", "ect1"):
         expected = expected.__class__(actual.ecn, expected.tos, expected.ttl, expected.flow_label)
-    if "ecn" in rules.loose:
-        return True
+    if "ecn" in rules.loose:  # of the traffic class only the two ECN bits are relaxed
+        ours, live = (replace(each, ecn=None, tos=None if each.tos is None else each.tos & ~3) for each in (expected, actual))
+        return ours == live
     return expected == actual
 
 

@@ -108,6 +108,8 @@ def _number(source: Source) -> Number:
     if len(found) > 24:
         raise source.wrong("a number beyond 64 bits", start)
     value = int(found, 16) if found[:2] in ("0x", "0X") else int(found)
+    if value >= 1 << 64:
+        raise source.wrong("a number beyond 64 bits", start)
     return Number(sign * value, source.text[start : source.at].strip())
 
 

@@ -59,6 +59,7 @@ def parse_script(
         init.append(_command(source))
     events = []
     cleanup: list[Command] = []
+    clock = 0
     while not source.ended:
         if source.sees("`"):
             cleanup.append(_command(source))
@@ -66,6 +67,7 @@ def parse_script(
             raise source.error("the end of the script after its cleanup command")
         else:
             events.append(_event(source))
+            clock = _clock(clock, events[-1])
     if not events:
         raise source.wrong("a script without events")
     return Script(file, tuple(options), tuple(init), tuple(events), tuple(cleanup))
@@ -110,6 +112,19 @@ def _event(source: Source) -> Event:
             raise ScriptError(place, "only a packet that is expected has a range of times, or any time")
     text = " ".join(source.text[start : source.at].split())
     return Event(place, when, action, _without_comments(text))
+
+
+def _clock(clock: int, event: Event) -> int:
+    """The least time (ns) at which `event` is, `clock` being that of the event before; raises ScriptError for one that is
+    earlier."""
+    when = event.when
+    if when.kind == ANY:
+        return clock
+    if when.kind == RELATIVE:
+        return clock + when.start
+    if (when.start if when.end is None else when.end) < clock:
+        raise ScriptError(event.place, "the time goes backwards")
+    return max(clock, when.start)
 
 
 def _without_comments(text: str) -> str:

@@ -4,6 +4,7 @@ Owns the options of the language. Knows nothing of how events are played.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -34,6 +35,15 @@ MEANINGLESS: Final = frozenset((
     "define", "is_anyip",
 ))  # fmt: skip
 BEYOND: Final = ("wire_", "udp_encaps", "fuzz")
+PERCENT: Final = re.compile(r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
+
+
+class _BadOption(ValueError):
+    """An option whose value makes no sense; `name` is the option's."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(why)
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,7 @@ class Plan:
 def make_plan(script: Script, wish: Wish) -> Plan:
     """The plan for `script`. Raises Skip for an option that nobody plays, ScriptError for one that makes no sense."""
     given: dict[str, str] = {}
+    places = {}
     for place, name, value in script.options:
         known = name.replace("-", "_")
         if known.startswith(BEYOND):
@@ -83,22 +94,24 @@ def make_plan(script: Script, wish: Wish) -> Plan:
         if known not in READ and known not in MEANINGLESS:
             raise ScriptError(place, f"no option --{name}")
         given[known] = value
+        places[known] = place
     try:
         return _plan(given, wish)
     except (ValueError, UsageError) as error:
-        place = script.options[0][0] if script.options else script.events[0].place
+        first = script.options[0][0] if script.options else script.events[0].place
+        place = places.get(error.name, first) if isinstance(error, _BadOption) else first
         raise ScriptError(place, str(error)) from None
 
 
 def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
     family = wish.family or given.get("ip_version", IPV4)
     if family not in FAMILIES:
-        raise ValueError(f"no IP version {family!r}")
+        raise _BadOption("ip_version", f"no IP version {family!r}")
     six = family == IPV6
     local, remote = (LOCAL6, REMOTE6) if six else (LOCAL4, REMOTE4)
     if not wish.family or wish.family == given.get("ip_version", IPV4):
-        local = _address(given.get("local_ip"), local)
-        remote = _address(given.get("remote_ip"), remote)
+        local = _address(given, "local_ip", local)
+        remote = _address(given, "remote_ip", remote)
     config = wish.profile.config.replace(fast_path=wish.fast_path)
     if given.get("mss"):
         config = config.replace(mss=_number(given, "mss", 0, 65_535))
@@ -114,7 +127,7 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
         mtu=_number(given, "mtu", MTU6 if six else MTU, 65_535),
         rules=rules,
         tolerance=tolerance * MICROSECOND,
-        percent=float(given.get("tolerance_percent") or 12.5),
+        percent=_percent(given, "tolerance_percent", 12.5),
         whole_segments="strict_segments" in given,
         changes=wish.changes,
     )  # fmt: skip
@@ -125,14 +138,27 @@ def _number(given: Mapping[str, str], name: str, default: int, most: int) -> int
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
-        raise ValueError(f"--{name}={text} is no number up to {most}")
+        raise _BadOption(name, f"--{name}={text} is no number up to {most}")
     return int(text)
 
 
-def _address(text: str | None, default: bytes) -> bytes:
+def _percent(given: Mapping[str, str], name: str, default: float) -> float:
+    text = given.get(name, "")
     if not text:
         return default
-    packed = ipaddress.ip_address(text).packed
+    if PERCENT.fullmatch(text) is None:
+        raise _BadOption(name, f"--{name}={text} is no percentage")
+    return float(text)
+
+
+def _address(given: Mapping[str, str], name: str, default: bytes) -> bytes:
+    text = given.get(name, "")
+    if not text:
+        return default
+    try:
+        packed = ipaddress.ip_address(text).packed
+    except ValueError:
+        raise _BadOption(name, f"--{name}={text} is no address") from None
     return packed if len(packed) == len(default) else default
 
 

@@ -13,7 +13,7 @@ from synfin.engine.config import NEVER
 from synfin.engine.segment import SYN
 from synfin.packetdrill.bench import Bench
 from synfin.packetdrill.calls import Calls
-from synfin.packetdrill.code import Program
+from synfin.packetdrill.code import CodeError, Program, compiled
 from synfin.packetdrill.compare import Joined, Sent, as_script, differences, packet_text
 from synfin.packetdrill.failure import Failed, call_text
 from synfin.packetdrill.features import look_over
@@ -33,6 +33,7 @@ from synfin.packetdrill.syntax import (
     Event,
     IcmpPacket,
     Script,
+    ScriptError,
     TcpPacket,
 )  # fmt: skip
 from synfin.stack.addresses import make_key
@@ -91,6 +92,8 @@ class Player:
         for event in self.script.events:
             if isinstance(event.action, Command):
                 self.shell.check(event.action.text)
+            elif isinstance(event.action, Code):
+                self._check_code(event, event.action)
         for command in self.script.init:
             self.shell.run(command.text)
         for event in self.script.events:
@@ -347,11 +350,20 @@ class Player:
 
     # --- code
 
+    def _check_code(self, event: Event, code: Code) -> None:
+        """Raises ScriptError for a block that is no Python, before anything is played."""
+        try:
+            compiled(code.text, event.place.file)
+        except CodeError as error:
+            raise ScriptError(event.place, str(error)) from None
+
     def _run_code(self, event: Event, code: Code) -> None:
         try:
             self.program.run(code.text, self._information(), f"{event.place.file}:{event.place.line}")
         except AssertionError as error:
             raise Failed(event, self.bench.clock, str(error) or "the assertion does not hold", ("assertion",)) from None
+        except CodeError as error:
+            raise ScriptError(event.place, str(error)) from None
 
     def _information(self) -> dict[str, int]:
         """The tcpi_ values of the socket under test."""

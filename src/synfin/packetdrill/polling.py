@@ -18,6 +18,7 @@ ONESHOT: Final = int(select.EPOLLONESHOT)
 PLAYED: Final = frozenset(("EPOLLIN", "EPOLLOUT", "EPOLLERR", "EPOLLHUP", "EPOLLRDHUP", "EPOLLPRI", "EPOLLONESHOT"))
 ADD: Final = 1
 DELETE: Final = 2
+DATA: Final = ("fd", "ptr", "u32", "u64")  # names of one number: epoll_data is a union
 MILLISECOND: Final = 1_000_000
 NAMES: Final = (
     (1, "POLLIN"), (2, "POLLPRI"), (4, "POLLOUT"), (8, "POLLERR"), (16, "POLLHUP"), (32, "POLLNVAL"), (0x2000, "POLLRDHUP"),
@@ -41,6 +42,9 @@ def _entries(expression: Expression) -> list[Struct]:
     if isinstance(expression, Struct) and (expression.fields or not expression.items):
         return [expression]
     items = expression.items if isinstance(expression, Items | Struct) else ()
+    for each in items:
+        if not isinstance(each, Struct) or each.items:
+            raise Skip("events without the names of their fields")
     return [each for each in items if isinstance(each, Struct)]
 
 
@@ -82,6 +86,8 @@ def control(files: Files, numbers: list[int], event: Expression) -> Attempt:
     mask = 0
     for entry in _entries(event):
         wanted = entry.get("events")
+        if _data(entry) not in (None, number):
+            raise Skip("epoll_data that is not the descriptor")
         if wanted is not None:
             strange = words_of(wanted) - PLAYED
             if strange:
@@ -104,9 +110,16 @@ def control(files: Files, numbers: list[int], event: Expression) -> Attempt:
     return attempt
 
 
-def wait(files: Files, where: int, event: Expression, until: int | None, now: Callable[[], int]) -> Attempt:
-    """epoll_wait(2) that gives up at `until` (ns)."""
-    expected = [(_field(entry, "fd"), _field(entry, "events")) for entry in _entries(event)]
+def _data(entry: Struct) -> int | None:
+    """What stands in epoll_data, by whichever of its names; None where nothing is said."""
+    return next((found for name in DATA if (found := _field(entry, name)) is not None), None)
+
+
+def wait(
+    files: Files, where: int, event: Expression, most: int, until: int | None, now: Callable[[], int]
+) -> Attempt:
+    """epoll_wait(2) for at most `most` events, which gives up at `until` (ns)."""
+    expected = [(_data(entry), _field(entry, "events")) for entry in _entries(event)]
 
     def attempt() -> Answer:
         watched = files.get(where).watched
@@ -117,6 +130,7 @@ def wait(files: Files, where: int, event: Expression, until: int | None, now: Ca
             events = _events(files, number) & (mask | UNASKED) if files.holds(number) and mask else 0
             if events:
                 found.append((number, events))
+        del found[most:]
         if not found and (until is None or now() < until):
             raise BlockingIOError(errno.EAGAIN, "nothing is ready")
         for number, _ in found:

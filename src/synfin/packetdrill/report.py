@@ -181,14 +181,14 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
     root = ElementTree.Element("testsuites")
     for folder, counts in folders(outcomes).items():
         suite = ElementTree.SubElement(root, "testsuite", {
-            "name": folder, "tests": str(sum(counts.values())), "failures": str(counts[FAIL]),
+            "name": _clean(folder), "tests": str(sum(counts.values())), "failures": str(counts[FAIL]),
             "errors": str(counts[ERROR]), "skipped": str(counts[SKIP] + counts[XFAIL]),
         })  # fmt: skip
         for outcome in outcomes:
             if (outcome.file.rpartition("/")[0] or ".") != folder:
                 continue
             name = name_of(outcome).rpartition("/")[2]
-            case = ElementTree.SubElement(suite, "testcase", {"classname": folder, "name": name})
+            case = ElementTree.SubElement(suite, "testcase", {"classname": _clean(folder), "name": _clean(name)})
             if outcome.verdict == FAIL:
                 told = ElementTree.SubElement(case, "failure", {"message": _clean(", ".join(outcome.why) or outcome.kind)})
                 told.text = _clean(failure(outcome))
@@ -202,4 +202,5 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
 
 def _clean(text: str) -> str:
     """`text` without what XML cannot hold."""
-    return "".join(letter if letter >= " " or letter in "\n\t" else "?" for letter in text).encode("utf-8", "replace").decode()
+    kept = (letter if (letter >= " " and letter not in "\ufffe\uffff") or letter in "\n\t" else "?" for letter in text)
+    return "".join(kept).encode("utf-8", "replace").decode()

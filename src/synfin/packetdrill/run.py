@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from synfin.packetdrill.bench import Runaway
-from synfin.packetdrill.code import CodeError
 from synfin.packetdrill.compare import LOOSE
 from synfin.packetdrill.failure import Failed, without_time
 from synfin.packetdrill.files import Skip
@@ -103,8 +102,8 @@ def play_script(script: Script, wish: Wish, lang: str = "en") -> Outcome:
         player.play()
     except Skip as skip:
         return _skipped(file, plan.family, wish, skip)
-    except CodeError as error:
-        return replace(bare, verdict=ERROR, kind=PARSE, detail=str(error), at=player.bench.clock)
+    except ScriptError as error:
+        return replace(_unread(file, wish, error), family=plan.family)
     except Failed as failed:
         outcome = _failed(bare, failed)
     except Runaway as error:

@@ -22,7 +22,7 @@ Effect = Callable[["Shell"], bool]
 DISCARDED: Final = re.compile(r"\d*>{1,2}\s*(?:&\d|/dev/null)")
 PROC: Final = re.compile(r"/proc/sys/(.*)")
 SEPARATORS: Final = (";", "&&", "||", "&")
-SYSCTL_FLAGS: Final = ("-q", "-w", "-qw", "-wq")
+SYSCTL_FLAGS: Final = re.compile(r"-[eqw]+|--(?:quiet|write|ignore)")
 DEFAULTS: Final = re.compile(r"(?:.*/)?defaults\.sh")
 RESTORE: Final = re.compile(r"(?:.*/)?sysctl_restore_.*\.sh")
 SET_SYSCTLS: Final = re.compile(r"(?:.*/)?set_sysctls\.py")
@@ -78,10 +78,10 @@ class Shell:
         name, rest = words[0], words[1:]
         if name == "sudo" and rest:
             return self._effect(rest)
-        if name in (".", "source") and rest:
+        if name in (".", "source", "sh", "bash") and rest:
             name, rest = rest[0], rest[1:]
         if name.rsplit("/", 1)[-1] == "sysctl":
-            return self._sysctls([word for word in rest if word not in SYSCTL_FLAGS], words)
+            return self._sysctls([word for word in rest if not SYSCTL_FLAGS.fullmatch(word)], words)
         if SET_SYSCTLS.fullmatch(name) or (name.startswith("python") and rest and SET_SYSCTLS.fullmatch(rest[0])):
             return self._sysctls([word for word in rest if "=" in word], words)
         if name == "echo" and ">" in rest and PROC.fullmatch(rest[-1]):
@@ -117,7 +117,7 @@ class Shell:
         if name == "ethtool":
             return bool({"-K", "--offload", "--features"} & set(rest)) and "on" not in rest
         if name == "tc":
-            return rest[:1] == ["qdisc"] and bool({"pfifo", "bfifo", "del", "show"} & set(rest))
+            return rest[:1] == ["qdisc"] and "netem" not in rest and bool({"pfifo", "bfifo", "del", "show"} & set(rest))
         return name == "ip" and "tcp_metrics" in rest
 
     def _ip(self, rest: list[str], words: list[str]) -> list[Effect]:
@@ -126,9 +126,13 @@ class Shell:
         for word, value in pairwise(rest):
             if word in ("advmss", "initrwnd", "rto_min", "quickack", "congctl", "features", "cwnd", "window"):
                 raise unmapped(words)
-            if word == "mtu" and value.isdigit():
+            if word in ("del", "delete", "flush"):
+                raise unmapped(words)
+            if word == "mtu" and not (value.isdecimal() and 576 <= int(value) <= 65_535):
+                raise unmapped(words)
+            if word == "mtu":
                 found.append(mtu(int(value)))
-            elif word == "initcwnd" and value.isdigit():
+            elif word == "initcwnd" and value.isdecimal() and value.strip("0"):
                 found.append(configuring({"initial_window_segments": int(value)}, words))
         if not found or not {"route", "link"} & set(rest):
             raise unmapped(words)

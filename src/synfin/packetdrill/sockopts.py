@@ -13,7 +13,7 @@ from synfin.engine.info import STATE_NUMBER
 from synfin.engine.state import State
 from synfin.packetdrill.files import Answer, Attempt, Skip
 from synfin.packetdrill.symbols import value_of
-from synfin.packetdrill.syntax import Expression, Items, Struct, Text, Word
+from synfin.packetdrill.syntax import Ellipsis_, Expression, Items, Struct, Text, Word
 from synfin.sockets.endpoint import Endpoint
 from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, get_option, set_option
 
@@ -45,8 +45,8 @@ def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         raise Skip(f"TCP_CONGESTION {value.value if isinstance(value, Text) else ''}".strip())
     data: int | bytes
     if option == LINGER:
-        if not isinstance(value, Struct):
-            raise Skip("SO_LINGER without a struct linger")
+        if not isinstance(value, Struct) or value.items:
+            raise Skip("SO_LINGER without the fields of struct linger")
         data = struct.pack("ii", _field(value, "onoff", "l_onoff"), _field(value, "linger", "l_linger"))
     elif option not in SET:
         raise Skip(_name(arguments[2]))
@@ -77,6 +77,8 @@ def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
     value = _value(arguments[3])
     if option not in GET:
         raise Skip(_name(arguments[2]))
+    if not _fits(option, value):
+        raise Skip(f"{_name(arguments[2])} with a value of another kind")
 
     def attempt() -> Answer:
         if option == INFO:
@@ -93,6 +95,15 @@ def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         return Answer(0, wrong="" if wanted in (None, found) else f"[{found}]{_error_name(option, found)}")
 
     return attempt
+
+
+def _fits(option: tuple[int, int], value: Expression) -> bool:
+    """Whether `value` is written as what the option gives: a struct with named fields, a string, or a number."""
+    if isinstance(value, Ellipsis_):
+        return True
+    if option in (LINGER, INFO):
+        return isinstance(value, Struct) and not value.items
+    return isinstance(value, Text) if option == CONGESTION else value_of(value) is not None
 
 
 def _error_name(option: tuple[int, int], found: int) -> str:

@@ -76,7 +76,7 @@ def read_known(text: str, name: str) -> list[Known]:
 def play_job(job: Job) -> Outcome:
     """Play one script; its history is dropped, so that a result is small."""
     try:
-        text = Path(job.path).read_text(encoding="utf-8", errors="replace")
+        text = Path(job.path).read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot read {job.path}: {error.strerror}") from None
     play = play_both_ways if job.both_ways else play_text

@@ -24,9 +24,12 @@ class NotSaid(Exception):
 
 def _number(text: str) -> int:
     try:
-        return int(text, 0)
+        found = int(text, 0)
     except ValueError:
         raise NotSaid from None
+    if not 0 <= found < 1 << 32:
+        raise NotSaid
+    return found
 
 
 def _field(name: str, value: Any, absent: Any) -> Changes:
@@ -127,11 +130,13 @@ def _rfc1323(text: str, config: TcpConfig) -> Changes:
 
 
 def _overflow(text: str, config: TcpConfig) -> Changes:
+    if text not in ("0", "1"):
+        raise NotSaid
     return _field("accept_overflow", "reset" if text == "1" else "ignore", "ignore")
 
 
 def _delayed(text: str, config: TcpConfig) -> Changes:
-    return {} if text == "1" else {"delayed_ack": 0}
+    return {} if _number(text) else {"delayed_ack": 0}
 
 
 def _retries2(text: str, config: TcpConfig) -> Changes:
@@ -146,7 +151,7 @@ def _retries2(text: str, config: TcpConfig) -> Changes:
 ANYTHING: Final = only()
 
 LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
-    "tcp_timestamps": lambda text, config: {"timestamps": text != "0"},
+    "tcp_timestamps": lambda text, config: {"timestamps": _number(text) != 0},
     "tcp_window_scaling": flag("window_scaling"),
     "tcp_sack": _sack,
     "tcp_dsack": flag("dsack"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from synfin.engine.config import TcpConfig
-from synfin.engine.segment import ACK, RST, SYN
+from synfin.engine.segment import ACK, FIN, RST, SYN, URG
 from synfin.engine.seq import MASK
 from synfin.packetdrill.compare import packet_text, read_options
 from synfin.packetdrill.syntax import IpInfo, TcpOption, TcpPacket
@@ -24,6 +24,8 @@ MTU: Final = {4: 1500, 6: 1520}  # of a script that says none
 HEADERS: Final = {4: 40, 6: 60}
 MICROSECONDS: Final = 6
 NANOSECONDS: Final = 9
+DEFAULT_MSS: Final = 536  # RFC 9293 3.7.1
+MOST_OPTIONS: Final = 40  # bytes of TCP options that a full segment may carry beside its text
 LONGEST: Final = 100  # characters of sysctls in one line
 
 
@@ -132,6 +134,38 @@ class Numbers:
         return 0 if first is None or not value else (value - first + FIRST_STAMP) & MASK
 
 
+def _without_nagle(packets: Sequence[Moved]) -> bool:
+    """Whether the side sent a small segment while data of its own was under way: what Nagle's algorithm holds back (3.7.4)."""
+    una = edge = -1  # SND.UNA and SND.MAX; -1 before our SYN
+    mss = DEFAULT_MSS
+    for moved in packets:
+        segment = moved.view.segment
+        if moved.inbound:
+            if segment.flags & SYN and segment.mss > 0:
+                mss = segment.mss
+            if segment.flags & ACK and edge >= 0 and (edge - segment.ack) & MASK <= (edge - una) & MASK:
+                una = segment.ack
+        elif segment.flags & SYN:
+            una = edge = (segment.seq + 1) & MASK
+        elif segment.payload and edge >= 0:
+            small = len(segment.payload) < mss - MOST_OPTIONS and not segment.flags & (FIN | URG)
+            if small and segment.seq == edge and una != edge:
+                return True
+            edge = max(edge - una & MASK, segment.seq + len(segment.payload) - una & MASK) + una & MASK
+    return False
+
+
+def _no_delay(moments: Sequence[Moment]) -> list[Moment]:
+    """The same with TCP_NODELAY set where the side's socket begins: before connect, after accept."""
+    found: list[Moment] = []
+    for moment in moments:
+        call, _, rest = moment.text.partition("(") if isinstance(moment, Made) else ("", "", "")
+        number = rest.partition(",")[0] if call == "connect" else rest.rpartition("= ")[2]
+        option = Made(moment.time, f"setsockopt({number}, IPPROTO_TCP, TCP_NODELAY, [1], 4) = 0")
+        found += [option, moment] if call == "connect" else [moment, option] if call == "accept" else [moment]
+    return found
+
+
 def script_of(
     moments: Sequence[Moment], *, origin: str, digits: int = MICROSECONDS, config: TcpConfig | None = None
 ) -> str:
@@ -140,6 +174,8 @@ def script_of(
     packets = [moment for moment in moments if isinstance(moment, Moved)]
     if not packets:
         raise RecordError("no packet of the connection is there")
+    if _without_nagle(packets):
+        moments = _no_delay(moments)
     version = 6 if len(packets[0].view.source) == 16 else 4
     lines = [f"// {origin}", *_options(packets, version)]
     settings = (settings_of(config) if config is not None else {}) | _told(packets)

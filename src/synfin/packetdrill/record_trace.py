@@ -25,6 +25,7 @@ from synfin.wire.errors import ParseError
 from synfin.wire.packet import verify_checksums
 
 BOUND: Final = ("socket", "bind", "listen", "close")  # calls told of a socket without a connection
+ABOVE: Final = ("ask",)  # what a program tells of itself, which is no call of a socket
 
 
 def chosen(names: Sequence[str], number: int | None) -> str:
@@ -145,7 +146,7 @@ class _Teller:
     def concerns(self, event: Called) -> bool:
         """Whether `event` is about the connection, or about the socket that has its port: a listener, one that was bound."""
         bound = " " not in event.connection and event.connection.endswith(self._port)
-        return event.connection == self._name or (bound and event.call in BOUND)
+        return (event.connection == self._name or (bound and event.call in BOUND)) and event.call not in ABOVE
 
     def _new(self) -> int:
         """The lowest number that is free, as POSIX has it."""

@@ -9,6 +9,7 @@ from typing import Final
 from synfin.packetdrill import polling, sockopts
 from synfin.packetdrill.arguments import PLAYED_FLAGS
 from synfin.packetdrill.calls import TABLE
+from synfin.packetdrill.counts import COUNTS
 from synfin.packetdrill.files import Skip
 from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of
 from synfin.packetdrill.syntax import Applied, Beyond, Call, Expression, Items, Or, Script, Struct, Word
@@ -36,7 +37,9 @@ def _look_at(call: Call) -> None:
         strange |= name.startswith("EPOLL") and name not in polling.PLAYED and not name.startswith("EPOLL_C")
         if strange:
             raise Skip(name)
-    if call.name in OPTION_CALLS and len(call.arguments) > 2:
+    if len(call.arguments) not in COUNTS[call.name]:
+        raise Skip(f"{call.name}() with {len(call.arguments)} arguments")
+    if call.name in OPTION_CALLS:
         _look_at_option(call)
 
 

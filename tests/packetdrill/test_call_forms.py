@@ -6,8 +6,6 @@ from synfin.packetdrill.calls import TABLE
 from synfin.packetdrill.counts import COUNTS
 from tests.packetdrill.playing import opened, play
 
-SOCKET = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
-
 
 @pytest.mark.parametrize(
     ("call", "count"),
@@ -24,3 +22,44 @@ def test_a_call_with_another_number_of_arguments_is_skipped_before_anything_is_p
 
 def test_every_call_that_is_played_has_its_numbers_of_arguments() -> None:
     assert COUNTS.keys() == TABLE.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ("AF_INET, 2, 17", "socket() type 2"), ("AF_INET, 0, 6", "socket() type 0"),
+        ("AF_INET, SOCK_STREAM, 17", "socket() protocol 17"),
+        ("..., 3, IPPROTO_TCP", "socket() type 3"), ("AF_INET, 0x801001, 0", "socket() type 8392705"),
+        ("AF_INET, SOCK_DGRAM, IPPROTO_UDP", "SOCK_DGRAM"),
+    ],
+)  # fmt: skip
+def test_a_socket_of_another_kind_by_number_is_a_missing_feature(arguments: str, what: str) -> None:
+    outcome = play(f"0 socket({arguments}) = 3")
+    assert (outcome.verdict, outcome.kind, outcome.detail) == ("SKIP", "feature", what)
+
+
+def test_a_stream_socket_by_numbers_is_played() -> None:
+    assert play("0 socket(2, 1, 6) = 3\n+0 socket(AF_INET, 0x801, 0) = 4\n+0 fcntl(4, F_GETFL) = 0x802").verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    "call", ["send(4, ..., 10, 0x10000000)", "recv(4, ..., 10, 0x20)", "sendmsg(4, {msg_iov(1)=[{..., 9}]}, 8)"]
+)
+def test_a_flag_by_number_that_is_not_played_is_a_missing_feature(call: str) -> None:
+    outcome = opened(f"+0 {call} = 10")
+    assert (outcome.verdict, outcome.kind) == ("SKIP", "feature")
+    assert outcome.detail.startswith(f"{call.partition('(')[0]}() flags 0x")
+
+
+def test_flags_by_number_that_are_played_are_played() -> None:
+    assert opened("+0 send(4, ..., 10, 0x4000) = 10\n+0 > P. 1:11(10) ack 1").verdict == "PASS"
+
+
+@pytest.mark.parametrize("count", ["9999999999999", "-1"])
+@pytest.mark.parametrize(
+    "form", ["write(4, ..., {})", "send(4, ..., {}, 0)", "writev(4, [{{..., {}}}], 1)", "read(4, ..., {})"]
+)
+def test_a_count_that_no_call_can_have_is_refused_at_its_place(form: str, count: str) -> None:
+    outcome = opened(f"+0 {form.format(count)} = 0")
+    assert (outcome.verdict, outcome.kind, outcome.place) == ("ERROR", "parse", "test.pkt:10:1")
+    assert outcome.detail == f"a count of {count} bytes"

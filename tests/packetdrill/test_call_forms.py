@@ -63,3 +63,46 @@ def test_a_count_that_no_call_can_have_is_refused_at_its_place(form: str, count:
     outcome = opened(f"+0 {form.format(count)} = 0")
     assert (outcome.verdict, outcome.kind, outcome.place) == ("ERROR", "parse", "test.pkt:10:1")
     assert outcome.detail == f"a count of {count} bytes"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("SOL_SOCKET, SO_ERROR, [0], [8]", "0 length [4]"),
+        ("SOL_SOCKET, SO_LINGER, {onoff=0, linger=0}, [12]", "0 length [8]"),
+        ('SOL_TCP, TCP_CONGESTION, "reno", [20]', "0 length [16]"), ("SOL_SOCKET, SO_ERROR, [0], [-1]", "-1 EINVAL"),
+    ],
+)  # fmt: skip
+def test_the_length_that_getsockopt_gives_back_is_compared(call: str, told: str) -> None:
+    outcome = opened(f"+0 getsockopt(4, {call}) = 0")
+    assert (outcome.verdict, outcome.actual.partition(" = ")[2]) == ("FAIL", told)
+
+
+@pytest.mark.parametrize(
+    "call", ["SOL_SOCKET, SO_ERROR, [0], [4]", "SOL_SOCKET, SO_ERROR, [0], ...", "SOL_TCP, TCP_INFO, {tcpi_state=1}, [104]"]
+)
+def test_a_length_that_getsockopt_gives_back_passes(call: str) -> None:
+    assert opened(f"+0 getsockopt(4, {call}) = 0").verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SOL_SOCKET, SO_ERROR, [0], [2]", "SOL_TCP, TCP_INFO, {tcpi_state=1}, [999]", "SOL_TCP, TCP_INFO, {tcpi_state=1}, [8]",
+    ],
+)  # fmt: skip
+def test_a_length_whose_value_is_not_played_is_skipped(call: str) -> None:
+    outcome = opened(f"+0 getsockopt(4, {call}) = 0")
+    assert (outcome.verdict, outcome.kind) == ("SKIP", "feature")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SOL_SOCKET, SO_KEEPALIVE, [1], 2", "SOL_TCP, TCP_NODELAY, [1], 0", "SOL_TCP, TCP_NODELAY, [1], -4",
+        "SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 4", 'SOL_TCP, TCP_CONGESTION, "reno", 0',
+    ],
+)  # fmt: skip
+def test_setsockopt_with_too_short_a_length_is_invalid(call: str) -> None:
+    assert opened(f"+0 setsockopt(4, {call}) = -1 EINVAL").verdict == "PASS"
+    assert opened(f"+0 setsockopt(4, {call}) = 0").verdict == "FAIL"

@@ -106,3 +106,21 @@ def test_a_length_whose_value_is_not_played_is_skipped(call: str) -> None:
 def test_setsockopt_with_too_short_a_length_is_invalid(call: str) -> None:
     assert opened(f"+0 setsockopt(4, {call}) = -1 EINVAL").verdict == "PASS"
     assert opened(f"+0 setsockopt(4, {call}) = 0").verdict == "FAIL"
+
+
+SAME_PORTS = """+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, {sa_family=AF_INET, sin_port=htons(5000), sin_addr=inet_addr("192.168.0.1")}, ...) = 0
++0 fcntl(3, F_SETFL, O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS
++0 > S 0:0(0) <...>
++.01 < S. 0:0(0) ack 1 win 20000 <mss 1000>
++0 > . 1:1(0) ack 1
++0 write(3, ..., 10) = 10
++0 > P. 1:11(10) ack 1
++.01 < R. 1:1(0) ack 11 win 20000
++0 close(3) = 0
+"""
+
+
+def test_a_second_connect_between_the_same_ports_begins_its_stream_anew() -> None:
+    assert play("0 `sysctl -q net.ipv4.tcp_timestamps=0`\n" + SAME_PORTS * 2).verdict == "PASS"

@@ -11,7 +11,8 @@ SOCKET = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
     "line",
     [
         "true | false", "true || false", "true && false", "sysctl -q net.ipv4.tcp_sack=0 | grep 7",
-        "ethtool -K tun0 tso off | cat", "echo 0 | tee /proc/sys/net/ipv4/tcp_sack", "sh defaults.sh | cat", "tcpdrop -a | false", "! true", "$(false)",
+        "ethtool -K tun0 tso off | cat", "echo 0 | tee /proc/sys/net/ipv4/tcp_sack",
+        "sh defaults.sh | cat", "tcpdrop -a | false", "! true", "$(false)",
         "ip route change 192.0.2.1 mtu 1200 advmss 900", "ip route change 192.0.2.1 mtu 1200 initrwnd 3",
         "ip route change 192.0.2.1 mtu 1200 | cat", "ip tcp_metrics flush | false", "sysctl_restore_1.sh | false",
     ],

@@ -1,30 +1,60 @@
 """What a script needs and nobody here has, found before it is played: whatever it expects, it is SKIP(feature).
 
-Owns no list: what there is, the tables of calls, options and symbols say.
+A count of bytes that nobody could hold is an error of the script. Owns no list: what there is, the tables of calls, options and
+symbols say.
 """
 
+import socket
 from collections.abc import Iterator
 from typing import Final
 
 from synfin.packetdrill import polling, sockopts
 from synfin.packetdrill.arguments import PLAYED_FLAGS
-from synfin.packetdrill.calls import TABLE
+from synfin.packetdrill.calls import FLAGS_AT, TABLE
+from synfin.packetdrill.counts import COUNTS
 from synfin.packetdrill.files import Skip
-from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of
-from synfin.packetdrill.syntax import Applied, Beyond, Call, Expression, Items, Or, Script, Struct, Word
+from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of, words_of
+from synfin.packetdrill.syntax import (
+    Applied,
+    Beyond,
+    Call,
+    Event,
+    Expression,
+    Items,
+    Number,
+    Or,
+    Script,
+    ScriptError,
+    Struct,
+    Word,
+)  # fmt: skip
 from synfin.sockets.options import GET, SET
 
 OPTION_CALLS: Final = ("setsockopt", "getsockopt")
+STREAM_KINDS: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK) | int(socket.SOCK_CLOEXEC)
+ACCEPT_FLAGS: Final = int(socket.SOCK_NONBLOCK) | int(socket.SOCK_CLOEXEC)
+MESSAGE_FLAGS: Final = sum(SYMBOLS[name] for name in PLAYED_FLAGS)
+COUNT_AT: Final = {  # where a call says how many bytes, alone or in iovecs
+    "write": 2, "send": 2, "sendto": 2, "sendfile": 3, "writev": 1, "sendmsg": 1,
+    "read": 2, "recv": 2, "recvfrom": 2, "readv": 1, "recvmsg": 1,
+}  # fmt: skip
+WRITING: Final = ("write", "send", "sendto", "sendfile", "writev", "sendmsg")
+MOST_WRITTEN: Final = 1 << 26  # bytes of one call, which are made before any is sent
+MOST_READ: Final = 0x7FFFFFFF
+COUNTED: Final = ("msg_iov", "iov_len")
+TCP: Final = int(socket.IPPROTO_TCP)
+STREAM_WORDS: Final = {"SOCK_STREAM", "SOCK_NONBLOCK", "SOCK_CLOEXEC"}
 
 
 def look_over(script: Script) -> None:
-    """Raises Skip for the first event that cannot be played."""
+    """Raises Skip for the first event that cannot be played, ScriptError for one that nobody could play."""
     for event in script.events:
         action = event.action
         if isinstance(action, Beyond):
             raise Skip(action.feature)
         if isinstance(action, Call):
             _look_at(action)
+            _look_at_count(event, action)
 
 
 def _look_at(call: Call) -> None:
@@ -36,8 +66,45 @@ def _look_at(call: Call) -> None:
         strange |= name.startswith("EPOLL") and name not in polling.PLAYED and not name.startswith("EPOLL_C")
         if strange:
             raise Skip(name)
-    if call.name in OPTION_CALLS and len(call.arguments) > 2:
+    if len(call.arguments) not in COUNTS[call.name]:
+        raise Skip(f"{call.name}() with {len(call.arguments)} arguments")
+    if call.name in OPTION_CALLS:
         _look_at_option(call)
+    _look_at_numbers(call)
+
+
+def _look_at_numbers(call: Call) -> None:
+    """Kinds of sockets and flags that are said by a number, or by a name that is not looked at elsewhere."""
+    if call.name == "socket" and not words_of(call.arguments[1]) - STREAM_WORDS:
+        kind, protocol = value_of(call.arguments[1]), value_of(call.arguments[2]) or TCP
+        if kind is not None and (kind & ~STREAM_KINDS or not kind & int(socket.SOCK_STREAM)):
+            raise Skip(f"socket() type {kind}")
+        if protocol != TCP and not words_of(call.arguments[2]):
+            raise Skip(f"socket() protocol {protocol}")
+    at, known = (3, ACCEPT_FLAGS) if call.name == "accept4" else (FLAGS_AT.get(call.name, -1), MESSAGE_FLAGS)
+    flags = value_of(call.arguments[at]) or 0 if at >= 0 else 0
+    if flags & ~known:
+        raise Skip(f"{call.name}() flags {flags:#x}")
+
+
+def _look_at_count(event: Event, call: Call) -> None:
+    most = MOST_WRITTEN if call.name in WRITING else MOST_READ
+    if call.name in COUNT_AT:
+        for count in _counts(call.arguments[COUNT_AT[call.name]]):
+            if not 0 <= count <= most:
+                raise ScriptError(event.place, f"a count of {count} bytes")
+
+
+def _counts(expression: Expression) -> Iterator[int]:
+    """Every number in a count, an array of iovec or a msghdr."""
+    if isinstance(expression, Number):
+        yield expression.value
+    elif isinstance(expression, Items):
+        for each in expression.items:
+            yield from _counts(each)
+    elif isinstance(expression, Struct):
+        for each in (*expression.items, *(value for name, value in expression.fields if name in COUNTED)):
+            yield from _counts(each)
 
 
 def _look_at_option(call: Call) -> None:

@@ -160,6 +160,10 @@ class Player:
     def _opened(self, key: bytes) -> None:
         self.flows[key] = self.current = Flow(key, active=True)
         self._listening = False
+        streams = self.calls.streams  # what an earlier connection between the same ports left
+        streams.of(key).clear()
+        streams.read[key] = 0
+        streams.urgent[key] = self.current.urgent
 
     def _flow(self, packet: TcpPacket | IcmpPacket) -> Flow:
         """The connection that an inbound packet belongs to; a new one where the script begins one."""

@@ -76,6 +76,8 @@ class Shell:
 
     def _effect(self, words: list[str]) -> list[Effect]:
         name, rest = words[0], words[1:]
+        if "|" in words and name != "sockstat":
+            raise unmapped(words)
         if name == "sudo" and rest:
             return self._effect(rest)
         if name in (".", "source", "sh", "bash") and rest:
@@ -219,9 +221,9 @@ def mtu(size: int) -> Effect:
 
 
 def defaults(shell: Shell) -> bool:
-    """A defaults.sh sets what Linux has by default."""
+    """A defaults.sh sets what Linux has by default; --mss is none of its matters."""
     stack = shell.bench.stack
-    stack.config = load_profile("linux").config.replace(fast_path=stack.config.fast_path)
+    stack.config = load_profile("linux").config.replace(fast_path=stack.config.fast_path, mss=stack.config.mss)
     shell.configure({})
     return True
 

@@ -16,10 +16,16 @@ from synfin.packetdrill.symbols import value_of
 from synfin.packetdrill.syntax import Ellipsis_, Expression, Items, Struct, Text, Word
 from synfin.sockets.endpoint import Endpoint
 from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, get_option, set_option
+from synfin.sockets.options import INFO as INFO_STRUCT
 
 LINGER: Final = (int(socket.SOL_SOCKET), int(socket.SO_LINGER))
 CONGESTION: Final = (int(socket.IPPROTO_TCP), TCP_CONGESTION)
 INFO: Final = (int(socket.IPPROTO_TCP), TCP_INFO)
+SIZE: Final = 4  # bytes of an int
+LINGER_SIZE: Final = 8
+NAME_SIZE: Final = 16  # TCP_CA_NAME_MAX
+INFO_SIZES: Final = (104, INFO_STRUCT.size)  # the least that has all that scripts ask for, and all of it
+INVALID: Final = Answer(-1, "EINVAL")
 RENO: Final = ("reno", "newreno")
 
 
@@ -39,6 +45,12 @@ def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
     """setsockopt(2). Raises Skip for an option that synfin's sockets do not have."""
     option = _option(arguments)
     value = _value(arguments[3])
+    length = value_of(_value(arguments[4]))
+    least = 1 if option == CONGESTION else LINGER_SIZE if option == LINGER else SIZE
+    if length is not None and length < least and (option in SET or option in (LINGER, CONGESTION)):
+        if option[0] == socket.IPPROTO_IP and length > 0:  # it takes a char, too
+            raise Skip(f"{_name(arguments[2])} of {length} bytes")
+        return lambda: INVALID
     if option == CONGESTION:
         if isinstance(value, Text) and value.value in RENO and endpoint.host.stack.config.congestion == "newreno":
             return lambda: Answer(0)
@@ -79,8 +91,19 @@ def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         raise Skip(_name(arguments[2]))
     if not _fits(option, value):
         raise Skip(f"{_name(arguments[2])} with a value of another kind")
+    length = value_of(_value(arguments[4]))
+    if length is not None and length < 0:
+        return lambda: INVALID
+    least, most = _sizes(option)
+    if length is not None and (length < least or (option == INFO and length > most)):
+        raise Skip(f"{_name(arguments[2])} of {length} bytes")
+    longer = "" if length is None or length <= most else f"length [{most}]"
 
     def attempt() -> Answer:
+        answer = ask()
+        return answer if answer.wrong or answer.result else answer._replace(wrong=longer)
+
+    def ask() -> Answer:
         if option == INFO:
             return Answer(0, wrong=_info(endpoint, value))
         if option == LINGER:
@@ -95,6 +118,15 @@ def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         return Answer(0, wrong="" if wanted in (None, found) else f"[{found}]{_error_name(option, found)}")
 
     return attempt
+
+
+def _sizes(option: tuple[int, int]) -> tuple[int, int]:
+    """The fewest bytes that hold what a script compares, and how many there are."""
+    if option == INFO:
+        return INFO_SIZES
+    if option == CONGESTION:
+        return 1, NAME_SIZE
+    return (LINGER_SIZE, LINGER_SIZE) if option == LINGER else (SIZE, SIZE)
 
 
 def _fits(option: tuple[int, int], value: Expression) -> bool:

@@ -116,6 +116,8 @@ def _guarded(handle: Handle, counts: list[Count]) -> Handle:
             await handle(reader, counted)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the service ends; 3.11's streams would report a task that was cancelled as an error
         finally:
             counts.remove(reader.count)
             writer.close()

@@ -21,6 +21,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final, Self
 
+from synfin.channels.asyncparts import Closing, Waiters, until_closed
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
@@ -43,7 +44,7 @@ class MessageProtocol(asyncio.Protocol):
         self._out: list[Buffer] = []
         self._out_size = 0
         self._paused = False
-        self._can_write: list[asyncio.Future[None]] = []
+        self._can_write = Waiters(self._loop)
         self._ended: ChannelError | None = None  # why nothing more is received
         self._unable: ChannelError | None = None  # why nothing more can be sent
         self._lost: asyncio.Future[None] = self._loop.create_future()
@@ -85,12 +86,7 @@ class MessageProtocol(asyncio.Protocol):
     async def drain(self) -> None:
         """Wait until there is room to send more. Raises as `send`."""
         while self._paused and self._unable is None:
-            waiter = self._loop.create_future()
-            self._can_write.append(waiter)
-            try:
-                await waiter
-            finally:
-                self._can_write.remove(waiter)
+            await self._can_write.wait()
         if self._unable is not None:
             raise self._unable
 
@@ -147,11 +143,6 @@ class MessageProtocol(asyncio.Protocol):
             self._ended = error
             self.stream_ended(error)
 
-    def _wake_writers(self) -> None:
-        for waiter in self._can_write:
-            if not waiter.done():
-                waiter.set_result(None)
-
     # What asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -204,7 +195,7 @@ class MessageProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See asyncio."""
         self._paused = False
-        self._wake_writers()
+        self._can_write.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
@@ -217,12 +208,12 @@ class MessageProtocol(asyncio.Protocol):
         if self._unable is None or exc is not None:
             self._unable = error
         self._end(error)
-        self._wake_writers()
+        self._can_write.wake()
         if not self._lost.done():
             self._lost.set_result(None)
 
 
-class MessageStream(MessageProtocol):
+class MessageStream(MessageProtocol, Closing):
     """Messages one by one. `queue` bytes of them may wait to be received; then reading pauses, and TCP's window closes.
 
     One task receives at a time, any number may send.
@@ -285,15 +276,7 @@ class MessageStream(MessageProtocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """All messages up to the orderly end; other ends raise."""
-        return self._all()
-
-    async def _all(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                message = await self.receive()
-            except ChannelClosed:
-                return
-            yield message
+        return until_closed(self.receive)
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
@@ -312,16 +295,6 @@ class MessageStream(MessageProtocol):
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            self.abort()
-            await self.wait_lost()
 
 
 async def connect(

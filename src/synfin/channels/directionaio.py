@@ -13,9 +13,10 @@ Times are seconds.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from synfin.channels.aio import RECEIVE_QUEUE, MessageProtocol, MessageServer, MessageStream
+from synfin.channels.asyncparts import Closing, Waiters, until
 from synfin.channels.direction import SECOND, TIMEOUT, HalfDuplex
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
@@ -81,7 +82,7 @@ class Receiver:
         await self.stream.close(timeout)
 
 
-class HalfDuplexChannel(MessageProtocol):
+class HalfDuplexChannel(MessageProtocol, Closing):
     """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long a turn that was asked for and
     did not come is taken."""
 
@@ -93,7 +94,7 @@ class HalfDuplexChannel(MessageProtocol):
         super().__init__(framing)
         self.turns = HalfDuplex(caller, round(timeout * SECOND))
         self._made = made
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters(self._loop)
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = 0  # bytes of messages that wait to be received, about
         self._reading = True
@@ -135,23 +136,13 @@ class HalfDuplexChannel(MessageProtocol):
         return round(self._loop.time() * SECOND)
 
     async def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    await self._change()
-        except TimeoutError:
-            raise ChannelTimeout(f"{what} within {timeout} s") from None
+        await until(condition, self._change, timeout, what)
 
     async def _change(self) -> None:
         """Wait until something has changed. Raises what ended the connection."""
         if self._ended is not None:
             raise self._ended
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.remove(waiter)
+        await self._waiters.wait()
 
     def _act(self) -> None:
         """Send what is to go, wake who waits, set the timer."""
@@ -159,9 +150,7 @@ class HalfDuplexChannel(MessageProtocol):
         if self._unable is None:
             for message in out:
                 super().send(message)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -198,16 +187,6 @@ class HalfDuplexChannel(MessageProtocol):
     def stream_ended(self, error: ChannelError) -> None:
         """See MessageProtocol."""
         self._act()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            self.abort()
-            await self.wait_lost()
 
 
 async def connect(

@@ -16,13 +16,14 @@ from collections.abc import Callable, MutableSequence
 from typing import Any
 
 from synfin.channels.aio import MessageProtocol, MessageServer
+from synfin.channels.asyncparts import Closing
 from synfin.channels.errors import ChannelError, ChannelTimeout
 from synfin.channels.exchange import LIMIT, check_framing
 from synfin.channels.exchangecalls import Calls, Handler
 from synfin.channels.framing import Framing
 
 
-class ExchangeChannel(Calls, MessageProtocol):
+class ExchangeChannel(Calls, MessageProtocol, Closing):
     """One side of an exchange; made by `connect` and `serve`. `handler` answers the peer's requests; without one they fail.
 
     A handler returns its answer, or an awaitable of it, which runs in a task of its own; it raises RequestFailed to say why
@@ -68,16 +69,6 @@ class ExchangeChannel(Calls, MessageProtocol):
         """See asyncio."""
         super().connection_lost(exc)
         self._cancel_handlers()
-
-    async def __aenter__(self) -> "ExchangeChannel":
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            self.abort()
-            await self.wait_lost()
 
 
 async def connect(

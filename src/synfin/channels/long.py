@@ -13,9 +13,10 @@ Times are seconds; those in LifeSettings nanoseconds.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer
+from synfin.channels.asyncparts import Closing, Waiters, until, until_closed
 from synfin.channels.backoff import Backoff
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
 from synfin.channels.framing import Buffer, Framing, LengthHeader, VarintHeader
@@ -71,7 +72,7 @@ class _Wire(MessageProtocol):
         self.channel._pump()
 
 
-class LongChannel:
+class LongChannel(Closing):
     """One side of a long connection; made by `connect` and `serve`."""
 
     def __init__(
@@ -84,7 +85,7 @@ class LongChannel:
         self.life = Life(settings, self._now())
         self.told = False  # somebody has been given the error that ended the connection
         self.wire = _Wire(framing, self)
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters(self._loop)
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._due = False  # _pump comes at the end of this turn
@@ -193,25 +194,7 @@ class LongChannel:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """All messages up to the peer's goodbye; other ends raise."""
-        return self._all()
-
-    async def _all(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                message = await self.receive()
-            except ChannelClosed:
-                return
-            yield message
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            self.abort()
-            await self.wait_lost()
+        return until_closed(self.receive)
 
     # Waiting
 
@@ -219,25 +202,10 @@ class LongChannel:
         return round(self._loop.time() * SECOND)
 
     async def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    await self._change()
-        except TimeoutError:
-            raise ChannelTimeout(f"{what} within {timeout} s") from None
-
-    async def _change(self) -> None:
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.remove(waiter)
+        await until(condition, self._waiters.wait, timeout, what)
 
     def _changed(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake()
         if self.life.error is not None and self._timer is not None:
             self._timer.cancel()
             self._timer, self._armed = None, NEVER

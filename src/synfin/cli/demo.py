@@ -5,12 +5,13 @@ Owns the order of things: find the scenario, play it in a world that the options
 nothing of what happens in a scenario; what is said about it comes from trace.
 """
 
-import difflib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from synfin.cli.choosing import find, print_list
 from synfin.cli.output import ARROWS, WIDTH, colour, in_reach, json_lines, write_file
 from synfin.engine.errors import UsageError
 from synfin.scenarios import DEFAULT, SCENARIOS, STUDIES
@@ -49,35 +50,19 @@ class Options:
     lang: str
 
 
-def find(name: str) -> Scenario | Study:
-    """The scenario or study called `name`; raises UsageError, which names the nearest, when there is none."""
-    folded = name.lower().replace("_", "-")
-    known: dict[str, Scenario | Study] = {**SCENARIOS, **STUDIES}
-    if folded in known:
-        return known[folded]
-    if not folded.strip():
-        raise UsageError("a scenario's name is empty (synfin demo --list shows all)")
-    near = difflib.get_close_matches(folded, known, n=1, cutoff=0)
-    raise UsageError(f"no scenario {name!r}; nearest: {near[0]} (synfin demo --list shows all)")
+KNOWN: Final[Mapping[str, Scenario | Study]] = {**SCENARIOS, **STUDIES}
 
 
 def list_scenarios(lang: str, as_json: bool) -> None:
     """All scenarios and studies, one a line, name first."""
-    known: list[Scenario | Study] = [*SCENARIOS.values(), *STUDIES.values()]
-    if as_json:
-        lines = json_lines({"name": each.name, "title": each.title.say(lang)} for each in known)
-        print("\n".join(lines))
-        return
-    longest = max(len(each.name) for each in known)
-    for each in known:
-        print(f"{each.name:<{longest}}  {each.title.say(lang)}")
+    print_list(KNOWN, lang, as_json)
 
 
 def play(name: str | None, options: Options) -> None:
     """Play a scenario and show it. Raises UsageError for an unknown name and for a segment that the run does not have."""
     if options.as_json and options.segment is not None:
         raise UsageError("--json shows all events, --segment one segment: choose one of them")
-    scenario = find(DEFAULT if name is None else name)
+    scenario = find(DEFAULT if name is None else name, KNOWN, kind="a scenario", command="synfin demo")
     if isinstance(scenario, Study):
         _play_study(scenario, options)
         return

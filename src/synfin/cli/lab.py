@@ -3,15 +3,13 @@
 Owns the order of things: find it, play it, write the picture, then print. Knows nothing of what is measured.
 """
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Final
 
+from synfin.cli.choosing import find, print_list
 from synfin.cli.output import ARROWS, colour, in_reach, json_lines, write_file
-from synfin.engine.errors import UsageError
 from synfin.lab import LABS
-from synfin.lab.parts import Lab
 from synfin.scenarios.study import as_json as parts_as_json
 from synfin.scenarios.study import as_svg, as_text
 from synfin.words import Text
@@ -19,30 +17,14 @@ from synfin.words import Text
 PICTURE_AT: Final = Text("Tables and plots as a picture: {path}", "表格与曲线（SVG）：{path}")
 
 
-def find(name: str) -> Lab:
-    """The experiment called `name`; raises UsageError, which names the nearest, when there is none."""
-    folded = name.lower().replace("_", "-")
-    if folded in LABS:
-        return LABS[folded]
-    if not folded.strip():
-        raise UsageError("an experiment's name is empty (synfin lab --list shows all)")
-    near = difflib.get_close_matches(folded, LABS, n=1, cutoff=0)
-    raise UsageError(f"no experiment {name!r}; nearest: {near[0]} (synfin lab --list shows all)")
-
-
 def list_labs(lang: str, as_json: bool) -> None:
     """All experiments, one a line, name first."""
-    if as_json:
-        print("\n".join(json_lines({"name": each.name, "title": each.title.say(lang)} for each in LABS.values())))
-        return
-    longest = max(map(len, LABS))
-    for each in LABS.values():
-        print(f"{each.name:<{longest}}  {each.title.say(lang)}")
+    print_list(LABS, lang, as_json)
 
 
 def play(name: str, *, seed: int, svg: Path | None, as_json: bool, lang: str) -> None:
     """Play an experiment and show it. Raises UsageError for an unknown name."""
-    found = find(name)
+    found = find(name, LABS, kind="an experiment", command="synfin lab")
     shown = found.make(seed)
     title = f"{found.name}: {found.title.say(lang)}"
     if svg is not None:

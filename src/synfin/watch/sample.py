@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-COUNTS: Final = (
-    "syns", "syn_ack_repeats", "completed", "cookies_sent", "cookies_accepted", "cookies_refused", "syn_queue_drops",
-    "evicted", "accept_queue_drops", "expired", "resets",
-)  # fmt: skip
+from synfin.engine.counts import COUNTS  # the names of the fields of Counts: one list for all sources
+
+__all__ = ["COUNTS", "NOTHING", "Counts", "HalfOpenEntry", "ListenerSample", "Sample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from synfin.engine.errors import UsageError
 from synfin.engine.segment import RST, SYN, Outgoing
 from synfin.sim.clock import nanoseconds
 from synfin.sim.faults import SeenPacket, rate
-from synfin.sim.line import Item, Node, Packet, bytes_of
+from synfin.sim.line import Item, Node, bytes_of
 from synfin.sim.network import Network
 from synfin.stack.addresses import is_host
 from synfin.wire.packet import build_packet
@@ -81,11 +81,8 @@ class Flood(Node):
         """What comes back to forged addresses: few of them have a host, and that one resets."""
         for item in items:
             self.heard += 1
-            data = bytes_of(item)
-            if isinstance(item, Packet):
-                for tap in self._network.ledger.taps:
-                    tap.delivered(self._network.clock.now, self.name, item.sender, item.number, data)
-            packet = SeenPacket(data)
+            self._network.ledger.delivered(self.name, item)
+            packet = SeenPacket(bytes_of(item))
             if packet.ack_set and not packet.rst and self._exists(packet.destination):
                 self.resets += 1
                 key = self._key(packet.destination, packet.destination_port)
@@ -128,12 +125,7 @@ class Flood(Node):
         """On the way to the target, watched as any other packet."""
         network = self._network
         way = network.route(self, self._target)
-        item: Item = packet
-        if network.ledger.taps:
-            node = network.addresses[self._target]
-            item = Packet(network.ledger.number(), packet, self.name, node.name)
-            for tap in network.ledger.taps:
-                tap.sent(network.clock.now, self.name, node.name, item.number, packet, None)
+        item = network.ledger.sent(self.name, network.addresses[self._target].name, packet, None)
         if way is None:
             network.ledger.lose(item, "no route")
         else:

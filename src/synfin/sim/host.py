@@ -219,11 +219,8 @@ class SimHost(Node, Host):
     def _take_one(self, item: Item) -> None:
         now = self._clock.now
         data = bytes_of(item)
-        damaged = False
-        if isinstance(item, Packet):
-            damaged = item.damaged
-            for tap in self._ledger.taps:
-                tap.delivered(now, self.name, item.sender, item.number, data)
+        damaged = isinstance(item, Packet) and item.damaged
+        self._ledger.delivered(self.name, item)
         if self._diverted is not None:
             self._diverted(data)
             return
@@ -252,12 +249,8 @@ class SimHost(Node, Host):
         """Put a packet on the network, watched; `out` is what the engine meant by it."""
         destination = destination_of(packet)
         way = self._network.route(self, destination)
-        item: Item = packet
-        if self._ledger.taps:
-            node = self._network.addresses.get(destination)
-            item = Packet(self._ledger.number(), packet, self.name, "" if node is None else node.name)
-            for tap in self._ledger.taps:
-                tap.sent(self._clock.now, self.name, item.receiver, item.number, packet, out)
+        node = self._network.addresses.get(destination)
+        item = self._ledger.sent(self.name, "" if node is None else node.name, packet, out)
         if self.state != UP:
             self._ledger.lose(item, "silent" if self.state == SILENT else "host down")
         elif way is None:

@@ -79,6 +79,21 @@ class Ledger:
         self._numbers += 1
         return self._numbers
 
+    def sent(self, host: str, peer: str, packet: bytes, out: Outgoing | None) -> Item:
+        """`host` puts `packet` on its way to `peer` (Tap.sent); returns it as the network carries it."""
+        if not self.taps:
+            return packet
+        item = Packet(self.number(), packet, host, peer)
+        for tap in self.taps:
+            tap.sent(self.clock.now, host, peer, item.number, packet, out)
+        return item
+
+    def delivered(self, host: str, item: Item) -> None:
+        """The packet has reached `host`."""
+        if isinstance(item, Packet):
+            for tap in self.taps:
+                tap.delivered(self.clock.now, host, item.sender, item.number, item.data)
+
     def lose(self, item: Item, cause: str) -> None:
         """The packet is gone."""
         self.lost[cause] = self.lost.get(cause, 0) + 1

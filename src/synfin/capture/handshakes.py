@@ -134,19 +134,25 @@ class Handshakes:
         key = header.key
         old = self._entries.get(key)
         if old is not None:
-            began, last, answered, iss, irs, syn_acks = _ENTRY.unpack(old)
-            if iss == header.seq:
-                if now - last >= SAME:
-                    known = self.ports[listener_of(key)]
-                    known.syns += 1
-                    if not syn_acks:
-                        known.turned_away += 2 if last == began else 1
-                    self._entries[key] = _ENTRY.pack(began, now, answered, iss, irs, syn_acks)
+            if self._repeated(key, old, header.seq, now):
                 return
             self._remove(key, old)
         port = self._port(key)
         if port is not None:
             self._begin(key, port, now, header.seq)
+
+    def _repeated(self, key: bytes, entry: bytes, seq: int, now: int) -> bool:
+        """Whether the SYN with `seq` is that of `entry` once more: counted then, unless it is the same packet seen twice."""
+        began, last, answered, iss, irs, syn_acks = _ENTRY.unpack(entry)
+        if iss != seq:
+            return False
+        if now - last >= SAME:
+            port = self.ports[listener_of(key)]
+            port.syns += 1
+            if not syn_acks:
+                port.turned_away += 2 if last == began else 1
+            self._entries[key] = _ENTRY.pack(began, now, answered, iss, irs, syn_acks)
+        return True
 
     def _port(self, key: bytes) -> Port | None:
         name = listener_of(key)

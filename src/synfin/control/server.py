@@ -94,25 +94,31 @@ class Offer:
         task.add_done_callback(self._tasks.remove)
 
     async def _serve(self, line: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         request = Request({}, line)
         with line:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    data = b""
-                    while not data.endswith(b"\n") and len(data) < LONGEST:
-                        piece = await loop.sock_recv(line, LONGEST)
-                        if not piece:
-                            return
-                        data += piece
+                    data = await self._read(line)
                     answer, fds = self._answer(data, request)
                     await self._send(line, json.dumps(answer).encode() + b"\n", fds)
-                await loop.sock_recv(line, 1)  # until the other end has done with it
+                await asyncio.get_running_loop().sock_recv(line, 1)  # until the other end has done with it
             except (OSError, TimeoutError):
                 return
             finally:
                 if request.at_end is not None:
                     request.at_end()
+
+    @staticmethod
+    async def _read(line: socket.socket) -> bytes:
+        """A request: up to a newline, LONGEST bytes at most. Raises ConnectionError where the asker goes before that."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        while not data.endswith(b"\n") and len(data) < LONGEST:
+            piece = await loop.sock_recv(line, LONGEST)
+            if not piece:
+                raise ConnectionError("the asker has gone")
+            data += piece
+        return data
 
     def _answer(self, data: bytes, request: Request) -> Reply:
         try:

@@ -4,6 +4,7 @@ Owns which of the kernel's names stands for which of ours. Columns are found by 
 is None. Knows no socket.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from synfin.watch.sample import Counts
 
 OWN: Final = Path("/proc/thread-self/net")
 SETTINGS: Final = Path("/proc/sys/net")  # of the namespace of who reads
+
+NUMBER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
 Numbers = dict[str, int]
 
@@ -43,11 +46,8 @@ def parse(text: str) -> Numbers:
         words = line.split()
         if names and words and words[0] == names[0]:
             group = words[0].rstrip(":")
-            for name, value in zip(names[1:], words[1:], strict=False):
-                try:
-                    found[f"{group}.{name}"] = int(value)
-                except ValueError:
-                    continue
+            pairs = zip(names[1:], words[1:], strict=False)
+            found.update((f"{group}.{name}", int(value)) for name, value in pairs if NUMBER.fullmatch(value))
             names = []
         else:
             names = words

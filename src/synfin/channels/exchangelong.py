@@ -11,7 +11,7 @@ request or an answer is taken at once; what bounds both sides is the exchange's 
 
 import asyncio
 from collections.abc import Callable, MutableSequence
-from typing import Any
+from typing import Any, Final
 
 from synfin.channels.aio import MessageServer
 from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused
@@ -22,6 +22,23 @@ from synfin.channels.framing import Buffer, Framing
 from synfin.channels.life import HEAD, LifeSettings
 from synfin.channels.long import DEFAULT, LongChannel, connect_as
 from synfin.engine.errors import UsageError
+
+HEADS: Final = HEAD.size + EXCHANGE_HEAD.size  # bytes of kind and number, on both layers
+
+
+def check_settings(framing: Framing, settings: LifeSettings, limit: int) -> None:
+    """Raises UsageError for what cannot carry `limit` requests of this side's and as many answers to the peer's."""
+    check_framing(framing)
+    if settings.queue < 2 * limit:
+        raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
+    if framing.limit < HEADS:
+        raise UsageError(f"the framing's limit must leave room for {HEADS} bytes")
+
+
+def check_fit(message: Buffer, framing: Framing) -> None:
+    """Raises MessageRefused for a request or an answer that does not fit beside the kinds and the numbers of both layers."""
+    if len(message) > framing.limit - HEADS:
+        raise MessageRefused(f"a message of {len(message)} bytes is longer than {framing.limit - HEADS}")
 
 
 class LongExchange(Calls, LongChannel):
@@ -36,10 +53,7 @@ class LongExchange(Calls, LongChannel):
         made: "Callable[[Any], None] | None" = None,
     ) -> None:  # fmt: skip
         self._begin_calls(framing, handler, limit)
-        if settings.queue < 2 * limit:
-            raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
-        if framing.limit < HEAD.size + EXCHANGE_HEAD.size:
-            raise UsageError(f"the framing's limit must leave room for {HEAD.size + EXCHANGE_HEAD.size} bytes")
+        check_settings(framing, settings, limit)
         super().__init__(framing, settings, made)
 
     async def send(self, message: Buffer, timeout: float | None = None) -> int:
@@ -51,9 +65,7 @@ class LongExchange(Calls, LongChannel):
         raise UsageError("an exchange gives its answers to who asked")
 
     def _check_size(self, message: Buffer) -> None:
-        most = self.framing.limit - HEAD.size - EXCHANGE_HEAD.size
-        if len(message) > most:
-            raise MessageRefused(f"a message of {len(message)} bytes is longer than {most}")
+        check_fit(message, self.framing)
 
     def _put(self, message: bytes) -> None:
         if self._can_say():

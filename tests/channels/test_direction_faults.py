@@ -1,17 +1,19 @@
 """Simplex and half duplex over bad networks, with slow readers and peers that vanish; in asyncio and with threads."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from synfin.channels import aio, blocking, directionaio
-from synfin.channels.direction import TurnLost
+from synfin.channels.direction import ASK, FREE, GIVE, HEAD, InboxFull, TurnLost
 from synfin.channels.directionaio import HalfDuplexChannel, Receiver, Sender
 from synfin.channels.directionblocking import BlockingHalfDuplex, BlockingReceiver, BlockingSender
-from synfin.channels.errors import ChannelTimeout, PeerLost
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, PeerLost, ProtocolError
 from synfin.channels.framing import LengthHeader
 from tests.channels.grounds import Ground, SimGround
 
@@ -176,7 +178,159 @@ def test_a_slow_reader_in_half_duplex_holds_up_the_one_who_speaks_and_hears_it_a
         return bytes(found)
 
     assert carrier.run(program) == b"60"
-    assert kept[0] <= 600_000  # RECEIVE_QUEUE and one read of 256 KB
+    assert kept[0] <= 600_000  # QUEUE and one read of 256 KB
+
+
+# A peer that floods
+
+
+def test_who_asks_while_the_peer_floods_is_told_that_its_inbox_is_full_and_gets_the_turn_behind_it(carrier: Ground) -> None:
+    message = bytes(1000)
+    told: list[InboxFull] = []
+    heard: list[int] = []
+
+    async def listen(channel: HalfDuplexChannel) -> None:
+        with pytest.raises(InboxFull) as caught:
+            await channel.turn(20)
+        told.append(caught.value)
+        with pytest.raises(InboxFull):
+            await channel.turn(20)
+        while not channel.turns.mine:
+            heard.append(len(await channel.receive(20)))
+            if not channel.turns.full:
+                with contextlib.suppress(InboxFull):
+                    await channel.turn(20)
+        heard.extend([len(await channel.receive(1)) for _ in range(len(channel.turns.inbox))])
+        channel.say(b"at last")
+        channel.over()
+
+    async def program() -> bytes:
+        with carrier.server:
+            server = await directionaio.serve(listen, carrier.address, port(carrier), FRAMING, turn_timeout=25, queue=100_000)
+        with carrier.client:
+            channel = await directionaio.connect(carrier.address, server.port, FRAMING, turn_timeout=25)
+        for _ in range(2000):
+            channel.say(message)
+            await channel.drain()
+        channel.over()
+        found = await channel.receive(20)
+        await channel.close()
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return found
+
+    assert carrier.run(program) == b"at last"
+    assert heard == [1000] * 2000
+    assert 100_000 < told[0].waiting <= 100_000 + 262_144 + 1001  # the queue, one read and the message that it completed
+    assert told[0].limit == 100_000
+
+
+def test_a_thread_that_asks_while_the_peer_floods_is_told_that_its_inbox_is_full_and_gets_the_turn_behind_it(
+    carrier: Ground,
+) -> None:
+    message = bytes(1000)
+    told: list[InboxFull] = []
+    heard: list[int] = []
+
+    def listen(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        with BlockingHalfDuplex(blocking.MessageSocket(accepted, FRAMING), caller=False, timeout=25, queue=100_000) as channel:
+            while not channel.turns.mine:
+                try:
+                    channel.turn(20)
+                except InboxFull as error:
+                    told.append(error)
+                    heard.append(len(channel.receive(20)))
+            heard.extend([len(channel.receive(1)) for _ in range(len(channel.turns.inbox))])
+            channel.say(b"at last", 20)
+            channel.over(timeout=20)
+            with pytest.raises(ChannelClosed):
+                channel.receive(20)
+
+    def program() -> bytes:
+        with carrier.server:
+            listener = socket.create_server((carrier.address, port(carrier)))
+            thread = threading.Thread(target=listen, args=(listener,))
+            thread.start()
+        with carrier.client:
+            messages = blocking.connect(listener.getsockname(), FRAMING, timeout=5)
+        with BlockingHalfDuplex(messages, caller=True, timeout=25) as channel:
+            for _ in range(2000):
+                channel.say(message, 20)
+            channel.over(timeout=20)
+            found = channel.receive(20)
+        thread.join()
+        listener.close()
+        return found
+
+    assert carrier.run_blocking(program) == b"at last"
+    assert heard == [1000] * 2000
+    assert max(each.waiting for each in told) in range(100_001, 101_002)  # no more than the message that filled it
+
+
+def test_a_peer_that_makes_us_answer_and_reads_nothing_is_refused_before_the_answers_heap_up() -> None:
+    ground = SimGround()  # virtual time: the buffers below are small and known
+    most: list[int] = []
+
+    async def wait(channel: HalfDuplexChannel) -> None:
+        try:
+            await channel.receive()
+        finally:
+            most.append(channel.turns.turn)
+
+    async def program() -> Any:
+        with ground.server:
+            server = await directionaio.serve(wait, ground.address, PORT, FRAMING)
+        with ground.client:
+            stream = await aio.connect(ground.address, PORT, FRAMING, queue=1)
+        for turn in range(1, 200_000, 2):  # let go, and ask at once; the answer is never waited for
+            stream.send(HEAD.pack(FREE, turn))
+            stream.send(HEAD.pack(ASK, turn))
+            if turn % 1000 == 1:
+                try:
+                    async with asyncio.timeout(60):
+                        await stream.drain()
+                except (TimeoutError, PeerLost):
+                    break
+        await asyncio.sleep(60)
+        stream.abort()
+        await stream.wait_lost()
+        errors = dict(server.errors)
+        await server.close()
+        return errors
+
+    assert ground.run(program) == {"ProtocolError": 1}
+    answers = most[0] // 2 * len(FRAMING.encode(HEAD.pack(GIVE, 0)))
+    assert answers < 1_000_000  # bytes: what both sockets' buffers hold
+
+
+def test_the_answers_that_were_not_read_are_counted_from_the_moment_at_which_there_is_no_room() -> None:
+    async def program() -> HalfDuplexChannel:
+        channel = HalfDuplexChannel(FRAMING, caller=False)
+        channel.transport = MagicMock(spec=asyncio.Transport)
+        turns = iter(range(1, 10_000, 2))
+
+        def ask(times: int) -> None:
+            for _ in range(times):
+                turn = next(turns)
+                channel.messages_received([HEAD.pack(FREE, turn), HEAD.pack(ASK, turn)])
+
+        ask(200)
+        channel.pause_writing()
+        ask(64)
+        channel.resume_writing()
+        channel.pause_writing()
+        ask(64)
+        assert channel._ended is None
+        ask(1)
+        return channel
+
+    channel = asyncio.run(program())
+    error = channel._ended
+    assert isinstance(error, ProtocolError)
+    assert "65 answers to the peer's messages have not been read" in error.what
+    assert (error.offset, error.limit) == (658, 64)
 
 
 # Threads, in virtual time

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Self
 
 from synfin.channels.blocking import MessageSocket, deadline, left, over
-from synfin.channels.direction import NEVER, SECOND, HalfDuplex
+from synfin.channels.direction import NEVER, QUEUE, SECOND, HalfDuplex, InboxFull
 from synfin.channels.directionaio import DEFAULT_TIMEOUT
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
@@ -64,12 +64,13 @@ class BlockingReceiver:
 
 
 class BlockingHalfDuplex:
-    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for who connected."""
+    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for who connected. `timeout`
+    and `queue` as those of HalfDuplexChannel."""
 
-    def __init__(self, messages: MessageSocket, *, caller: bool, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, messages: MessageSocket, *, caller: bool, timeout: float = DEFAULT_TIMEOUT, queue: int = QUEUE) -> None:
         check_framing(messages.framing)
         self.messages = messages
-        self.turns = HalfDuplex(caller, round(timeout * SECOND))
+        self.turns = HalfDuplex(caller, round(timeout * SECOND), queue)
 
     def say(self, message: Buffer, timeout: float | None = None) -> None:
         """Send `message`. Raises NotYourTurn, TurnLost, MessageRefused, ChannelTimeout, ChannelClosed, PeerLost."""
@@ -83,15 +84,20 @@ class BlockingHalfDuplex:
         self._write(deadline(timeout))
 
     def turn(self, timeout: float | None = None) -> None:
-        """Ask for the turn, and wait for it. Raises ChannelTimeout; what ended the connection; TurnLost once."""
-        self.turns.check()
-        self.turns.ask(time.monotonic_ns())
-        self._until(lambda: self.turns.mine, timeout, "no turn")
+        """Ask for the turn, and wait for it; what the peer says meanwhile is kept for `receive`. Raises ChannelTimeout;
+        InboxFull where more than `queue` bytes of it wait: the turn is behind them; what ended the connection; TurnLost once.
+        """
+        turns = self.turns
+        turns.check()
+        turns.ask(time.monotonic_ns())
+        self._until(lambda: turns.mine or turns.full, timeout, "no turn")
+        if not turns.mine:
+            raise InboxFull(turns.waiting, turns.queue)
 
     def receive(self, timeout: float | None = None) -> bytes:
         """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
         self._until(lambda: bool(self.turns.inbox), timeout, "no message")
-        return self.turns.inbox.popleft()
+        return self.turns.take(time.monotonic_ns())
 
     def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
         until = deadline(timeout)

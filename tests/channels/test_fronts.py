@@ -331,7 +331,7 @@ def test_closing_ends_the_wait_of_another_thread(ground: Ground, kind: str) -> N
         thread = threading.Thread(target=wait)
         thread.start()
         time.sleep(0.05)  # real on two of the grounds: the thread is to be in its wait
-        messages.close()
+        messages.close(*[0.2] * (kind == "long"))  # a long connection waits for the peer's FIN
         thread.join()
         listener.close()
         for call in (messages.receive, lambda: messages.send(b"?")):

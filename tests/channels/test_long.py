@@ -539,7 +539,7 @@ def test_threads_learn_of_a_dead_peer_within_the_bound() -> None:
         thread, channel, listener = blocking_pair(ground)
         channel.send(b"a")
         assert channel.receive(5) == b"a"
-        time.sleep(100)
+        time.sleep(100)  # idle, kept by heartbeats
         assert channel.alive
         began = time.monotonic()
         ground.host.silence()
@@ -562,6 +562,7 @@ def test_a_thread_that_closes_on_a_silent_peer_is_back_in_time() -> None:
         thread, channel, listener = blocking_pair(ground)
         channel.send(b"heard")
         channel.receive(5)
+        channel.flush(5)
         ground.host.silence()
         channel.send(b"never")
         began = time.monotonic()

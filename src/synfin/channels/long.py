@@ -53,6 +53,10 @@ class _Wire(MessageProtocol):
     def refuse(self, error: ChannelError) -> None:
         self._refuse(error)
 
+    def send(self, message: Buffer) -> None:
+        if self._unable is None:  # nothing goes after our FIN; why the connection ended is the life's to tell
+            super().send(message)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.channel._begin()
@@ -60,6 +64,10 @@ class _Wire(MessageProtocol):
     def data_received(self, data: bytes) -> None:
         self.channel._heard()
         super().data_received(data)
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False  # our FIN answers the peer's: what was not said before it cannot be said
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         self.channel._received(messages)
@@ -86,6 +94,7 @@ class LongChannel(Closing):
         self.told = False  # somebody has been given the error that ended the connection
         self.wire = _Wire(framing, self)
         self._waiters = Waiters(self._loop)
+        self._receiving = 0  # how many tasks wait in `receive`
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._due = False  # _pump comes at the end of this turn
@@ -118,9 +127,13 @@ class LongChannel(Closing):
         """
         life = self.life
         if not life.inbox and life.error is None and not life.peer_goodbye:
-            await self._until(
-                lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
-            )
+            self._receiving += 1
+            try:
+                await self._until(
+                    lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
+                )
+            finally:
+                self._receiving -= 1
         try:
             message = life.take(self._now())
         except ChannelError:
@@ -151,26 +164,37 @@ class LongChannel(Closing):
             raise life.error
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Send what is queued, say goodbye, wait until the peer has taken it all, close; within `timeout` seconds.
+        """Send what is queued, say goodbye, wait until the peer has taken it all and closed too; within `timeout` seconds.
 
         Raises PeerLost with what is not acknowledged, unless an earlier call raised it already. Either way the connection is
-        closed. What the peer has sent and nobody received here stays unacknowledged, and the peer is told so.
+        closed. What the peer has sent and nobody receives here stays unacknowledged, and the peer is told so.
         """
         life = self.life
         life.close()
         self._pump()
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: (life.finished and not life.second) or life.error is not None, None, "")
+                await self._until(lambda: life.error is not None or life.leaves(self._receiving > 0), None, "")
+                if life.error is None:
+                    await self._leave()
                 await self.wire.close(timeout)
         except (TimeoutError, ChannelError):
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
+            if life.left and not self.wire.unsent:
+                await self.wire.close(timeout)  # at once, and by FIN: only the peer's is missing
         finally:
             self.abort()
         await self.wire.wait_lost()
         if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
             self.told = True
             raise life.error
+
+    async def _leave(self) -> None:
+        """Our FIN, then all that the peer says up to its own."""
+        self.life.leave()
+        if self.wire.transport.can_write_eof():  # TLS has no half-close
+            self.wire.finish()
+            await self._until(lambda: self.life.error is not None, None, "")
 
     def abort(self) -> None:
         """Close at once. What is unacknowledged stays in `unacknowledged`."""
@@ -252,9 +276,9 @@ class LongChannel(Closing):
         self._arm()
 
     def _arm(self) -> None:
-        deadline = self.life.next_deadline()
-        if deadline >= self._armed or (self.wire.paused and deadline <= self._now()):
-            return  # one that comes early finds nothing to do; resume_writing comes back to what cannot go now
+        deadline = self.life.next_deadline(blocked=self.wire.paused)  # resume_writing comes back to what cannot go now
+        if deadline >= self._armed:
+            return  # one that comes early finds nothing to do
         if self._timer is not None:
             self._timer.cancel()
         self._armed = deadline

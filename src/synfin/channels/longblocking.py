@@ -1,8 +1,9 @@
 """Long connections for programs with threads. The bytes are life.py's, the calls are those of long.py without await.
 
 Owns one thread a connection, which reads, answers PINGs and watches the peer while the program does other things. A program's
-thread writes for itself: nobody holds the lock while waiting for the socket, so a peer that does not read holds up neither
-reading nor the heartbeat. Times are seconds; those in LifeSettings nanoseconds.
+thread writes for itself what the socket takes at once, and wakes that thread for the rest and for what falls due later. Nobody
+holds the lock while waiting for the socket, so a peer that does not read holds up neither reading nor the heartbeat. Times are
+seconds; those in LifeSettings nanoseconds.
 """
 
 import contextlib
@@ -10,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Self
 
 from synfin.channels import blocking
@@ -21,7 +21,7 @@ from synfin.channels.framing import Buffer, Framing
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import Life, LifeSettings
 from synfin.channels.long import DEFAULT, check_framing, check_size
-from synfin.channels.waiting import READ, WRITE, wait
+from synfin.channels.waiting import READ, WRITE, waiting
 
 
 class LongSocket:
@@ -37,12 +37,16 @@ class LongSocket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.framing = framing
-        # The thread cannot be woken for an ACK that falls due: it goes out when the message is taken.
-        self.life = Life(replace(settings, ack_delay=0), time.monotonic_ns())
+        self.life = Life(settings, time.monotonic_ns())
         self.told = False  # somebody has been given the error that ended the connection
         self._decoder = framing.decoder()
         self._out = bytearray()  # bytes that the socket has not taken yet
         self._changed = threading.Condition()
+        self._receiving = 0  # how many threads wait in `receive`
+        self._peer_finished = False  # its FIN has come
+        self._waiting = waiting(sock)  # the thread's
+        self._interest = READ  # what it waits for
+        self._due = 0  # until when
         self._thread = threading.Thread(target=self._run, name="synfin long connection", daemon=True)
         self._thread.start()
 
@@ -55,11 +59,11 @@ class LongSocket:
         FramingError when that has ended the connection.
         """
         check_size(message, self.framing)
-        until, life = deadline(timeout), self.life
+        life = self.life
         with self._changed:
-            self._until(lambda: bool(life.room) or life.error is not None, until, f"no room to send within {timeout} s")
+            self._until(lambda: bool(life.room) or life.error is not None, timeout, "no room to send")
             number = int(self._telling(lambda: life.send(message)))
-        self._flush(until)
+            self._go()
         return number
 
     def receive(self, timeout: float | None = None) -> bytes:
@@ -68,59 +72,77 @@ class LongSocket:
         Raises ChannelTimeout (nothing is lost); once all that came has been received, ChannelClosed after the peer's goodbye,
         and PeerLost, PeerDead, ProtocolError, FramingError when that has ended the connection.
         """
-        until, life = deadline(timeout), self.life
+        life = self.life
         with self._changed:
-            self._until(
-                lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, until, f"no message within {timeout} s"
-            )
+            self._receiving += 1
+            try:
+                self._until(
+                    lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
+                )
+            finally:
+                self._receiving -= 1
             message = self._telling(lambda: life.take(time.monotonic_ns()))
-        self._flush(until)
+            self._go()
         return bytes(message)
 
     def ping(self, timeout: float) -> float:
         """Ask the peer whether it is there, idle or not; returns the seconds until its answer. Raises as `receive`."""
-        until, life, began = deadline(timeout), self.life, time.monotonic()
+        life, began = self.life, time.monotonic()
         with self._changed:
             number = life.ping()
-        self._flush(until)
-        with self._changed:
-            self._until(
-                lambda: life.answered >= number or life.error is not None, until, f"no answer to a PING within {timeout} s"
-            )
+            self._go()
+            self._until(lambda: life.answered >= number or life.error is not None, timeout, "no answer to a PING")
             if life.error is not None:
                 self.told = True
                 raise life.error
         return time.monotonic() - began
 
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until the peer has acknowledged all that was sent. Raises as `receive`."""
+        life = self.life
+        with self._changed:
+            self._until(lambda: not life.unacknowledged or life.error is not None, timeout, "not all was acknowledged")
+            if life.error is not None and life.unacknowledged:
+                self.told = True
+                raise life.error
+
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Send what is queued, say goodbye, wait until the peer has taken it all, close; within `timeout` seconds.
+        """Send what is queued, say goodbye, wait until the peer has taken it all and closed too; within `timeout` seconds.
 
         Raises PeerLost with what is not acknowledged, unless an earlier call raised it already. Either way the connection is
-        closed and its thread has ended.
+        closed and its thread has ended. What the peer has sent and nobody receives here stays unacknowledged, and the peer is
+        told so.
         """
-        until, life = deadline(timeout), self.life
+        life = self.life
         with self._changed:
             life.close()
-        self._flush(until)
-        with self._changed:
+            self._go()
             with contextlib.suppress(ChannelTimeout):
-                self._until(
-                    lambda: (life.finished and not life.second and not self._out) or life.error is not None, until, ""
-                )
-            orderly = life.finished and not self._out
-            if orderly:
-                life.ended(ChannelClosed("this side has said goodbye"))
+                self._leave(timeout)
+            orderly = not self._out and (life.left or self._peer_finished)
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
         self._end(reset=not orderly)
         if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
             self.told = True
             raise life.error
 
+    def _leave(self, timeout: float) -> None:
+        """When all is said and acknowledged our FIN, then all that the peer says up to its own. Raises ChannelTimeout."""
+        life, until = self.life, deadline(timeout)
+        self._until(lambda: life.error is not None or (not self._out and life.leaves(self._receiving > 0)), timeout, "no end")
+        if life.error is None:
+            life.leave()
+            self._finish()
+            self._until(lambda: life.error is not None, left(until), "no FIN of the peer's")
+
+    def _finish(self) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
     def abort(self) -> None:
         """Close at once. What is unacknowledged stays in `unacknowledged`."""
         with self._changed:
             self.life.give_up("this side has given up")
-            self._changed.notify_all()
         self._end(reset=True)
 
     @property
@@ -160,21 +182,23 @@ class LongSocket:
             self.told = True
             raise
 
-    def _until(self, condition: Callable[[], bool], until: float | None, what: str) -> None:
-        """Wait, with the lock held, until `condition` holds. Raises ChannelTimeout(what)."""
+    def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
+        """Wait, with the lock held, until `condition` holds. Raises ChannelTimeout, which says `what` is missing."""
+        until = deadline(timeout)
         while not condition():
             if over(until):
-                raise ChannelTimeout(what)
+                raise ChannelTimeout(f"{what} within {timeout} s")
             self._changed.wait(left(until))
 
-    def _flush(self, until: float | None) -> None:
-        """Write what is due; while the socket takes no more wait for it, without the lock."""
-        while True:
-            with self._changed:
-                self._write()
-                if not self._out or self.life.error is not None or over(until):
-                    return
-            wait(self.sock, WRITE, left(until))
+    def _go(self) -> None:
+        """Write what the socket takes now; the rest, and what falls due, is the thread's. The lock is held."""
+        self._write()
+        if self.life.next_deadline(blocked=bool(self._out)) < self._due or (self._out and not self._interest & WRITE):
+            self._wake()
+
+    def _wake(self) -> None:
+        self._interest, self._due = READ | WRITE, 0  # it looks at both anew: once is enough
+        self._waiting.wake()
 
     def _write(self) -> None:
         """Give the socket what it takes now; the lock is held."""
@@ -198,23 +222,20 @@ class LongSocket:
         lost.__cause__ = error
         self.life.ended(lost)
         self._changed.notify_all()
+        self._wake()
 
     # The thread
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                due = self.life.next_deadline()
-                interest = READ | (WRITE if self._out else 0)
                 if self.life.error is not None:
                     self._changed.notify_all()
                     return
-            # No deadline comes nearer while we wait: sending and taking see to what they make due.
+                self._due = due = self.life.next_deadline(blocked=bool(self._out))
+                self._interest = interest = READ | (WRITE if self._out else 0)
             seconds = None if due == NEVER else max(0.0, (due - time.monotonic_ns()) / SECOND)
-            try:
-                ready = wait(self.sock, interest, seconds)
-            except (OSError, ValueError):  # closed meanwhile
-                ready = READ
+            ready = self._waiting.wait(interest, seconds)
             with self._changed:
                 if ready & READ and self.life.error is None:
                     self._read()
@@ -231,8 +252,7 @@ class LongSocket:
                 life.heard(time.monotonic_ns())
                 self._decoder.feed(data, messages)
             else:
-                self._decoder.end()
-                life.ended(ChannelClosed("the peer has finished"))
+                self._finished()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -243,23 +263,31 @@ class LongSocket:
         else:
             self._take(messages)
 
+    def _finished(self) -> None:
+        """The peer's FIN has come. What was not said before it cannot be said, so ours answers it."""
+        self._peer_finished = True
+        if not self._out:
+            self._finish()
+        self._decoder.end()
+        self.life.ended(ChannelClosed("the peer has finished"))
+
     def _take(self, messages: list[bytes]) -> None:
         with contextlib.suppress(ChannelError):  # it is kept in life.error
             for message in messages:
                 self.life.received(message)
 
     def _end(self, *, reset: bool) -> None:
-        if reset:
-            with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        else:
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RD)  # wakes the thread
+        with self._changed:
+            self._changed.notify_all()
+            self._wake()
         if self._thread is not threading.current_thread():
             self._thread.join()
-        self.sock.close()
+        with self._changed:
+            if reset:
+                with contextlib.suppress(OSError):
+                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.sock.close()
+            self._waiting.close()
 
 
 def connect(

@@ -15,7 +15,7 @@ Times are seconds here, nanoseconds in Learned.
 
 import asyncio
 import secrets
-from collections.abc import Callable, MutableSequence
+from collections.abc import Awaitable, Callable, MutableSequence
 from typing import Any, Final, cast
 
 from synfin.channels.aio import MessageProtocol, MessageServer
@@ -45,7 +45,10 @@ class Resting(ChannelError):
 
 
 class Checker:
-    """Drives one side: `send` takes what is to go, `told` hears what was learnt, at once. `close` it, or its timer goes on."""
+    """Drives one side: `send` takes what is to go, `told` hears what was learnt, at once. `close` it, or its timer goes on.
+
+    Messages for which the carrier has no room, because the peer asks on and on and takes nothing off it, are dropped: they are
+    as good as lost, for which a check is made."""
 
     def __init__(
         self, send: Callable[[bytes], None], told: Told | None = None, *, patience: float = PATIENCE, rest: float = REST
@@ -127,13 +130,16 @@ class Checker:
 
 class UdpPeers(asyncio.DatagramProtocol):
     """Answers whoever asks, one check an address; `told` hears the address and what was learnt. Keeps `PEERS` addresses, and
-    forgets the one that was silent for the longest time. `forgotten` counts them, `errors` what the network reported."""
+    forgets the one that was silent for the longest time. `forgotten` counts them, `errors` what the network reported, `dropped`
+    the messages for which the socket had no room."""
 
     def __init__(self, told: Callable[[Any, Learned], None] | None = None, **times: float) -> None:
         self.transport: asyncio.DatagramTransport
         self.peers: dict[Any, Checker] = {}
         self.forgotten = 0
         self.errors = 0
+        self.dropped = 0
+        self._paused = False
         self._told = told
         self._times = times
 
@@ -153,9 +159,19 @@ class UdpPeers(asyncio.DatagramProtocol):
         return checker
 
     def send(self, data: bytes, address: Any) -> None:
-        """Send one datagram."""
-        if not self.transport.is_closing():
+        """Send one datagram, or drop it."""
+        if self._paused:
+            self.dropped += 1
+        elif not self.transport.is_closing():
             self.transport.sendto(data, address)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._paused = False
 
     def told(self, address: Any, learned: Learned) -> None:
         """Pass on what was learnt."""
@@ -216,7 +232,7 @@ async def connect_udp(
 
 
 class TcpPeer(MessageProtocol):
-    """The check over a TCP connection of its own."""
+    """The check over a TCP connection of its own. `dropped` counts the messages for which there was no room."""
 
     def __init__(
         self, told: Callable[["TcpPeer", Learned], None] | None = None, made: Callable[["TcpPeer"], None] | None = None,
@@ -226,9 +242,12 @@ class TcpPeer(MessageProtocol):
         self.checker = Checker(self._say, None if told is None else lambda learned: told(self, learned), **times)
         self._made = made
         self._over = self._loop.create_future()
+        self.dropped = 0
 
     def _say(self, data: bytes) -> None:
-        if self._unable is None:
+        if self._paused:
+            self.dropped += 1
+        elif self._unable is None:
             self.send(data)
 
     def ask(self) -> bool:
@@ -282,13 +301,14 @@ async def connect_tcp(
 
 async def listen_tcp(
     host: str | None, port: int, told: Callable[[TcpPeer, Learned], None] | None = None, *, patience: float = PATIENCE,
-    rest: float = REST,
+    rest: float = REST, handler: Callable[[TcpPeer], Awaitable[None]] = TcpPeer.wait_ended,
 ) -> MessageServer:  # fmt: skip
-    """Answer the checks of others on TCP."""
+    """Answer the checks of others on TCP, as long as `handler(peer)` runs: until the peer has closed, unless another is given,
+    which may ask too. Raises OSError."""
     made = MessageServer()
 
     def protocol() -> TcpPeer:
-        return TcpPeer(told, lambda peer: made.begin(TcpPeer.wait_ended, peer), patience=patience, rest=rest)
+        return TcpPeer(told, lambda peer: made.begin(handler, peer), patience=patience, rest=rest)
 
     made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
     return made
@@ -299,7 +319,8 @@ async def listen_tcp(
 
 class LivelyChannel(LongChannel):
     """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds
-    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
+    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection.
+    `dropped` counts the check's messages for which there was no room."""
 
     def __init__(
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[Any], None] | None" = None, *,
@@ -313,6 +334,7 @@ class LivelyChannel(LongChannel):
         self.checker = Checker(self._say, told, patience=patience, rest=rest)
         self._doubt_after = None if doubt_after is None else round(doubt_after * SECOND)
         self._doubts: asyncio.TimerHandle | None = None
+        self.dropped = 0
 
     async def check(self) -> Learned:
         """See Checker; raises what ended the connection too."""
@@ -321,7 +343,9 @@ class LivelyChannel(LongChannel):
         return await self.checker.check()
 
     def _say(self, data: bytes) -> None:
-        if self.life.error is None:
+        if self.wire.paused:
+            self.dropped += 1
+        elif self.life.error is None:
             self.wire.send(HEAD.pack(LIVENESS, 0) + data)
 
     def _begin(self) -> None:

@@ -55,6 +55,7 @@ class LongExchange(Calls, LongChannel):
         self._begin_calls(framing, handler, limit)
         check_settings(framing, settings, limit)
         super().__init__(framing, settings, made)
+        self._receiving = 1  # what comes is always taken
 
     async def send(self, message: Buffer, timeout: float | None = None) -> int:
         """Not here: raises UsageError."""

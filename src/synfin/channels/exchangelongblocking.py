@@ -31,8 +31,8 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
     and wait_ended of BlockingExchange; ping, close, abort, alive and unacknowledged of LongSocket. Calls that wait when the
     connection ends raise what ended it. `close` it, or its threads go on.
 
-    A request that found room is on its way, also when its `submit` ran out of time while the socket was full. Raises UsageError
-    where the settings' queue does not hold `limit` requests and as many answers.
+    A request that found room is on its way, whether the socket takes it now or later. Raises UsageError where the settings'
+    queue does not hold `limit` requests and as many answers.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
         self._begin_calls(framing, handler, limit)
         check_settings(framing, settings, limit)
         super().__init__(sock, framing, settings)
+        self._receiving = 1  # what comes is always taken
 
     def send(self, message: Buffer, timeout: float | None = None) -> int:
         """Not here: raises UsageError."""
@@ -57,14 +58,13 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
     def _put_request(self, message: bytes, until: float | None, timeout: float | None) -> None:
         with self._changed:
             self.life.send(message)
-        self._flush(until)
+            self._go()
 
     def _put_answer(self, message: bytes) -> None:
         with self._changed:
-            if self.life.error is not None or self.life.closing:
-                return
-            self.life.send(message)
-        self._flush(None)
+            if self.life.error is None and not self.life.closing:
+                self.life.send(message)
+                self._go()
 
     def _why_not(self) -> ChannelError | None:
         if self.life.error is None and self.life.closing:

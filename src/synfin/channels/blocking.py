@@ -11,7 +11,6 @@ framings; what messages mean it does not. Times are seconds.
 import contextlib
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn, Self
@@ -19,6 +18,7 @@ from typing import Any, Final, NoReturn, Self
 from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
+from synfin.channels.threadparts import deadline, left, over, until_closed
 from synfin.channels.waiting import READ, WRITE, wait
 
 CLOSE_TIMEOUT: Final = 5.0
@@ -123,12 +123,7 @@ class MessageSocket:
 
     def __iter__(self) -> Iterator[bytes]:
         """All messages up to the orderly end; other ends raise."""
-        while True:
-            try:
-                message = self.receive()
-            except ChannelClosed:
-                return
-            yield message
+        return until_closed(self.receive)
 
     def finish(self) -> None:
         """Nothing more is sent: FIN. Receiving goes on."""
@@ -162,21 +157,6 @@ class MessageSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def deadline(timeout: float | None) -> float | None:
-    """When a call that may take `timeout` seconds has to be back, as time.monotonic counts."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def left(until: float | None) -> float | None:
-    """Seconds until then, 0 when it has passed."""
-    return None if until is None else max(0.0, until - time.monotonic())
-
-
-def over(until: float | None) -> bool:
-    """Whether that time has come."""
-    return until is not None and time.monotonic() >= until
 
 
 def connect(address: Any, framing: Framing, *, timeout: float | None = None) -> MessageSocket:

@@ -295,6 +295,17 @@ class Life:
         else:
             self.error = error
 
+    def loss(self) -> PeerLost | None:
+        """What tells, after the end, what is unacknowledged: `error`, or one more where that is of another kind; None where all
+        is acknowledged."""
+        if not self._queue:
+            return None
+        if isinstance(self.error, PeerLost):
+            return self.error
+        lost = PeerLost(f"the connection ended: {self.error}", self.unacknowledged)
+        lost.__cause__ = self.error
+        return lost
+
     def give_up(self, what: str) -> None:
         """End the connection from this side, with `what` as the reason: PeerLost where something is unconfirmed."""
         if self.error is None:

@@ -12,6 +12,7 @@ Times are seconds; those in LifeSettings nanoseconds.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, 
 from synfin.channels.framing import Buffer, Framing, LengthHeader, VarintHeader
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import HEAD, Life, LifeSettings
+from synfin.channels.reconnect import Keeper
 from synfin.engine.errors import UsageError
 
 DEFAULT: Final = LifeSettings()
@@ -91,7 +93,7 @@ class LongChannel(Closing):
         self._loop = asyncio.get_running_loop()
         self._made = made
         self.life = Life(settings, self._now())
-        self.told = False  # somebody has been given the error that ended the connection
+        self.told = False  # somebody has been given the PeerLost that says what is unacknowledged
         self.wire = _Wire(framing, self)
         self._waiters = Waiters(self._loop)
         self._receiving = 0  # how many tasks wait in `receive`
@@ -113,7 +115,7 @@ class LongChannel(Closing):
             await self._until(lambda: bool(life.room) or life.error is not None, timeout, "no room to send")
         try:
             number = life.send(message)
-        except ChannelError:
+        except PeerLost:
             self.told = True
             raise
         self._soon()
@@ -136,7 +138,7 @@ class LongChannel(Closing):
                 self._receiving -= 1
         try:
             message = life.take(self._now())
-        except ChannelError:
+        except PeerLost:
             self.told = True
             raise
         assert message is not None
@@ -151,8 +153,7 @@ class LongChannel(Closing):
         self._soon()
         await self._until(lambda: life.answered >= number or life.error is not None, timeout, "no answer to a PING")
         if life.error is not None:
-            self.told = True
-            raise life.error
+            raise self._telling(life.error)
         return self._loop.time() - began
 
     async def flush(self, timeout: float | None = None) -> None:
@@ -160,8 +161,7 @@ class LongChannel(Closing):
         life = self.life
         await self._until(lambda: not life.unacknowledged or life.error is not None, timeout, "not all was acknowledged")
         if life.error is not None and life.unacknowledged:
-            self.told = True
-            raise life.error
+            raise self._telling(life.error)
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, say goodbye, wait until the peer has taken it all and closed too; within `timeout` seconds.
@@ -185,9 +185,13 @@ class LongChannel(Closing):
         finally:
             self.abort()
         await self.wire.wait_lost()
-        if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
-            self.told = True
-            raise life.error
+        lost = life.loss()
+        if lost is not None and not self.told:
+            raise self._telling(lost)
+
+    def _telling(self, error: ChannelError) -> ChannelError:
+        self.told = self.told or isinstance(error, PeerLost)
+        return error
 
     async def _leave(self) -> None:
         """Our FIN, then all that the peer says up to its own."""
@@ -335,21 +339,21 @@ async def serve(
 class Reconnecting:
     """Keeps one long connection: `dial()` makes it, after a failure with `backoff` between the attempts.
 
-    `attempts` is how many fail in a row before `channel` gives up, None for never. `made` counts the connections.
+    `attempts` is how many fail in a row before `channel` gives up, None for never. The decisions are reconnect.py's.
     """
 
     def __init__(
         self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None
     ) -> None:
-        if attempts is not None and attempts < 1:
-            raise UsageError(f"attempts are 1 or more, not {attempts}")
+        self._keeper: Keeper[LongChannel] = Keeper(backoff, attempts)
         self._dial = dial
-        self._backoff = backoff
-        self._attempts = attempts
         self._lock = asyncio.Lock()
-        self._channel: LongChannel | None = None
         self._ending = asyncio.Event()
-        self.made = 0
+
+    @property
+    def made(self) -> int:
+        """How many connections have come about."""
+        return self._keeper.made
 
     async def channel(self) -> LongChannel:
         """The connection that lives, made first where none does; any number of tasks may ask at once.
@@ -359,52 +363,29 @@ class Reconnecting:
         `close`.
         """
         async with self._lock:
-            if self._ending.is_set():
-                raise ChannelClosed("this side has closed")
-            old = self._channel
-            if old is not None and old.alive:
-                return old
-            if old is not None:
-                self._channel = None
-                self._report(old)
-            self._channel = await self._connect()
-            self.made += 1
-            return self._channel
-
-    @staticmethod
-    def _report(old: LongChannel) -> None:
-        left = old.unacknowledged
-        old.abort()
-        if left and not old.told:
-            old.told = True
-            error = old.life.error
-            raise error if isinstance(error, PeerLost) else PeerLost(f"the connection ended: {error}", left) from error
+            found = self._keeper.present()
+            if found is not None:
+                return found
+            leaving = self._keeper.leaving()
+            if leaving is not None:
+                await leaving.close()
+            return await self._connect()
 
     async def _connect(self) -> LongChannel:
-        for attempt in range(1 << 62 if self._attempts is None else self._attempts):
+        while not self._ending.is_set():
             try:
-                channel = await self._dial()
+                return self._keeper.came(await self._dial())
             except (OSError, ChannelTimeout) as error:
-                if attempt + 1 == self._attempts:
-                    raise PeerLost(f"no connection in {self._attempts} attempts: {error}") from error
-                await self._pause(self._backoff.next() / SECOND)
-            else:
-                self._backoff.reset()
-                return channel
-        raise AssertionError("unreachable")
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
-        except TimeoutError:
-            return
+                wait = self._keeper.failed(error) / SECOND
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._ending.wait()
         raise ChannelClosed("this side has closed")
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Close the connection gracefully, see LongChannel.close; no new one is made. A `dial` that goes on is waited for."""
         self._ending.set()
         async with self._lock:
-            channel, self._channel = self._channel, None
+            channel = self._keeper.end()
         if channel is not None:
             await channel.close(timeout)

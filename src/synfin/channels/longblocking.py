@@ -11,23 +11,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from synfin.channels import blocking
 from synfin.channels.aio import RESET_ON_CLOSE
-from synfin.channels.blocking import CHUNK, CLOSE_TIMEOUT, deadline, left, over
+from synfin.channels.blocking import CHUNK, CLOSE_TIMEOUT
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import Life, LifeSettings
 from synfin.channels.long import DEFAULT, check_framing, check_size
+from synfin.channels.threadparts import deadline, left, until_closed, wait_for
 from synfin.channels.waiting import READ, WRITE, waiting
 
 
 class LongSocket:
     """A long connection over `sock`, a connected stream socket, which belongs to this object from now on.
 
-    Any number of threads may call. `close` it, or its thread goes on.
+    Any number of threads may call. `close` it, or its thread goes on until something ends the connection. Either way the thread
+    lets go of the socket, by RST where the end is no orderly one.
     """
 
     def __init__(self, sock: socket.socket, framing: Framing, settings: LifeSettings = DEFAULT) -> None:
@@ -38,7 +40,7 @@ class LongSocket:
         self.sock = sock
         self.framing = framing
         self.life = Life(settings, time.monotonic_ns())
-        self.told = False  # somebody has been given the error that ended the connection
+        self.told = False  # somebody has been given the PeerLost that says what is unacknowledged
         self._decoder = framing.decoder()
         self._out = bytearray()  # bytes that the socket has not taken yet
         self._changed = threading.Condition()
@@ -93,8 +95,7 @@ class LongSocket:
             self._go()
             self._until(lambda: life.answered >= number or life.error is not None, timeout, "no answer to a PING")
             if life.error is not None:
-                self.told = True
-                raise life.error
+                self._tell(life.error)
         return time.monotonic() - began
 
     def flush(self, timeout: float | None = None) -> None:
@@ -103,8 +104,7 @@ class LongSocket:
         with self._changed:
             self._until(lambda: not life.unacknowledged or life.error is not None, timeout, "not all was acknowledged")
             if life.error is not None and life.unacknowledged:
-                self.told = True
-                raise life.error
+                self._tell(life.error)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Send what is queued, say goodbye, wait until the peer has taken it all and closed too; within `timeout` seconds.
@@ -119,12 +119,11 @@ class LongSocket:
             self._go()
             with contextlib.suppress(ChannelTimeout):
                 self._leave(timeout)
-            orderly = not self._out and (life.left or self._peer_finished)
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
-        self._end(reset=not orderly)
-        if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
-            self.told = True
-            raise life.error
+        self._end()
+        lost = life.loss()
+        if lost is not None and not self.told:
+            self._tell(lost)
 
     def _leave(self, timeout: float) -> None:
         """When all is said and acknowledged our FIN, then all that the peer says up to its own. Raises ChannelTimeout."""
@@ -132,18 +131,15 @@ class LongSocket:
         self._until(lambda: life.error is not None or (not self._out and life.leaves(self._receiving > 0)), timeout, "no end")
         if life.error is None:
             life.leave()
-            self._finish()
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
             self._until(lambda: life.error is not None, left(until), "no FIN of the peer's")
-
-    def _finish(self) -> None:
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
         """Close at once. What is unacknowledged stays in `unacknowledged`."""
         with self._changed:
             self.life.give_up("this side has given up")
-        self._end(reset=True)
+        self._end()
 
     @property
     def alive(self) -> bool:
@@ -157,12 +153,7 @@ class LongSocket:
 
     def __iter__(self) -> Iterator[bytes]:
         """All messages up to the peer's goodbye; other ends raise."""
-        while True:
-            try:
-                message = self.receive()
-            except ChannelClosed:
-                return
-            yield message
+        return until_closed(self.receive)
 
     def __enter__(self) -> Self:
         return self
@@ -175,20 +166,20 @@ class LongSocket:
 
     # Waiting and writing
 
+    def _tell(self, error: ChannelError) -> NoReturn:
+        self.told = self.told or isinstance(error, PeerLost)
+        raise error
+
     def _telling(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except ChannelError:
+        except PeerLost:
             self.told = True
             raise
 
     def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
         """Wait, with the lock held, until `condition` holds. Raises ChannelTimeout, which says `what` is missing."""
-        until = deadline(timeout)
-        while not condition():
-            if over(until):
-                raise ChannelTimeout(f"{what} within {timeout} s")
-            self._changed.wait(left(until))
+        wait_for(self._changed, condition, deadline(timeout), f"{what} within {timeout} s")
 
     def _go(self) -> None:
         """Write what the socket takes now; the rest, and what falls due, is the thread's. The lock is held."""
@@ -230,7 +221,7 @@ class LongSocket:
         while True:
             with self._changed:
                 if self.life.error is not None:
-                    self._changed.notify_all()
+                    self._let_go()
                     return
                 self._due = due = self.life.next_deadline(blocked=bool(self._out))
                 self._interest = interest = READ | (WRITE if self._out else 0)
@@ -243,6 +234,15 @@ class LongSocket:
                 self._write()
                 self._changed.notify_all()
 
+    def _let_go(self) -> None:
+        """Close: by FIN where all has gone out that had to, or the peer's FIN has come; the lock is held."""
+        if self._out or not (self.life.left or self._peer_finished):
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.sock.close()
+        self._waiting.close()
+        self._changed.notify_all()
+
     def _read(self) -> None:
         life = self.life
         messages: list[bytes] = []
@@ -252,7 +252,9 @@ class LongSocket:
                 life.heard(time.monotonic_ns())
                 self._decoder.feed(data, messages)
             else:
-                self._finished()
+                self._peer_finished = True
+                self._decoder.end()
+                life.ended(ChannelClosed("the peer has finished"))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -263,31 +265,18 @@ class LongSocket:
         else:
             self._take(messages)
 
-    def _finished(self) -> None:
-        """The peer's FIN has come. What was not said before it cannot be said, so ours answers it."""
-        self._peer_finished = True
-        if not self._out:
-            self._finish()
-        self._decoder.end()
-        self.life.ended(ChannelClosed("the peer has finished"))
-
     def _take(self, messages: list[bytes]) -> None:
         with contextlib.suppress(ChannelError):  # it is kept in life.error
             for message in messages:
                 self.life.received(message)
 
-    def _end(self, *, reset: bool) -> None:
+    def _end(self) -> None:
+        """The life has ended: let the thread end too."""
         with self._changed:
             self._changed.notify_all()
             self._wake()
         if self._thread is not threading.current_thread():
             self._thread.join()
-        with self._changed:
-            if reset:
-                with contextlib.suppress(OSError):
-                    self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            self.sock.close()
-            self._waiting.close()
 
 
 def connect(

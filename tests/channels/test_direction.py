@@ -125,6 +125,9 @@ def test_the_turn_goes_from_hand_to_hand_and_only_its_holder_speaks() -> None:
     caller, answerer = HalfDuplex(True), HalfDuplex(False)
     with pytest.raises(NotYourTurn, match="the peer has the turn"):
         answerer.send(b"no")
+    with pytest.raises(NotYourTurn, match="there is no turn to end"):
+        answerer.over()
+    assert (caller.ask(0), caller.out, caller.next_deadline()) == (True, [], NEVER)  # it has it
     caller.send(b"over?")
     caller.over()
     assert say(caller, answerer) == [HEAD.pack(DATA, 0) + b"over?", HEAD.pack(GIVE, 1)]

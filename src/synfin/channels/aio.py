@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final, Self
 
-from synfin.channels.asyncparts import Closing, Waiters, until_closed
+from synfin.channels.asyncparts import Closing, Waiters, connected, until_closed
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
@@ -304,15 +304,7 @@ async def connect(
 
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, stream = await loop.create_connection(lambda: MessageStream(framing, queue=queue), host, port, **options)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return stream
+    return await connected(lambda: MessageStream(framing, queue=queue), host, port, timeout, **options)
 
 
 class MessageServer:

@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
 from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream
-from synfin.channels.asyncparts import Closing, Waiters, until
+from synfin.channels.asyncparts import Closing, Waiters, connected, until
 from synfin.channels.direction import QUEUE, SECOND, TIMEOUT, HalfDuplex, InboxFull
-from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.errors import ChannelClosed, ChannelError, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
 from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
@@ -210,17 +210,9 @@ async def connect(
     queue: int = QUEUE, **options: Any,
 ) -> HalfDuplexChannel:  # fmt: skip
     """A half-duplex channel to `host`, within `timeout` seconds; the first turn is ours. Raises ChannelTimeout and OSErrors."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, channel = await loop.create_connection(
-                lambda: HalfDuplexChannel(framing, caller=True, timeout=turn_timeout, queue=queue), host, port, **options
-            )
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return channel
+    return await connected(
+        lambda: HalfDuplexChannel(framing, caller=True, timeout=turn_timeout, queue=queue), host, port, timeout, **options
+    )
 
 
 async def serve(

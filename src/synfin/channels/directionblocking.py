@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from synfin.channels.blocking import MessageSocket, deadline, left, over
+from synfin.channels.blocking import MessageSocket
 from synfin.channels.direction import NEVER, QUEUE, SECOND, HalfDuplex, InboxFull
 from synfin.channels.directionaio import DEFAULT_TIMEOUT
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
 from synfin.channels.framing import Buffer
+from synfin.channels.threadparts import deadline, left, over
 from synfin.engine.errors import UsageError
 
 

@@ -19,7 +19,8 @@ from collections.abc import Awaitable, Callable, MutableSequence
 from typing import Any, Final, cast
 
 from synfin.channels.aio import MessageProtocol, MessageServer
-from synfin.channels.errors import ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.asyncparts import connected
+from synfin.channels.errors import ChannelError, ProtocolError
 from synfin.channels.framing import Framing, LengthHeader
 from synfin.channels.life import HEAD, LifeSettings
 from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness
@@ -288,15 +289,7 @@ async def connect_tcp(
 ) -> TcpPeer:  # fmt: skip
     """Check the path to `host` over TCP, connected within `timeout` seconds. Raises ChannelTimeout and the OSErrors of
     connecting."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, made = await loop.create_connection(lambda: TcpPeer(told, patience=patience, rest=rest), host, port)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return made
+    return await connected(lambda: TcpPeer(told, patience=patience, rest=rest), host, port, timeout)
 
 
 async def listen_tcp(
@@ -391,13 +384,7 @@ async def connect_lively(
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
     channel = LivelyChannel(framing, settings, **lively)
-    try:
-        async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().create_connection(lambda: channel.wire, host, port)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    await connected(lambda: channel.wire, host, port, timeout)
     return channel
 
 

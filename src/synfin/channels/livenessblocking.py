@@ -10,10 +10,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-from synfin.channels.blocking import MessageSocket, deadline, left, over
+from synfin.channels.blocking import MessageSocket
 from synfin.channels.errors import ChannelTimeout
 from synfin.channels.liveness import NEVER, SECOND, Learned, Liveness
 from synfin.channels.livenessaio import PATIENCE, REST, Resting, fresh
+from synfin.channels.threadparts import deadline, left, over
 from synfin.channels.waiting import READ, wait
 
 

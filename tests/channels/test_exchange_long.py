@@ -22,9 +22,7 @@ QUICK = LifeSettings(interval=10 * SECOND, timeout=2 * SECOND, misses=3)  # dead
 
 async def pair(ground: Ground, handler: Any, **options: Any) -> tuple[aio.MessageServer, LongExchange]:
     with ground.server:
-        server = await exchangelong.serve(
-            handler, ground.address, PORT if ground.virtual else 0, FRAMING, QUICK, **options
-        )
+        server = await exchangelong.serve(handler, ground.address, PORT if ground.virtual else 0, FRAMING, QUICK, **options)
     with ground.client:
         return server, await exchangelong.connect(ground.address, server.port, FRAMING, QUICK, timeout=10, **options)
 
@@ -96,8 +94,7 @@ def test_a_server_that_vanishes_ends_every_call_within_the_heartbeats_bound() ->
     assert took <= QUICK.detection / SECOND
 
 
-def test_a_reset_ends_every_call_and_the_handler_of_the_other_side() -> None:
-    ground = SimGround()
+def test_a_reset_ends_every_call_and_the_handler_of_the_other_side(ground: Ground) -> None:
     ends: list[str] = []
 
     async def never(request: bytes) -> bytes:
@@ -110,7 +107,7 @@ def test_a_reset_ends_every_call_and_the_handler_of_the_other_side() -> None:
     async def program() -> Any:
         server, channel = await pair(ground, never)
         call = await channel.submit(b"?")
-        await asyncio.sleep(0.1)
+        await channel.flush(5)
         channel.abort()
         with pytest.raises(ChannelClosed, match="this side has given up"):
             await call
@@ -140,9 +137,7 @@ def test_after_the_goodbye_nothing_can_be_asked_and_calls_that_wait_are_told(car
     carrier.run(program)
 
 
-def test_the_rules_are_kept_on_both_layers() -> None:
-    ground = SimGround()
-
+def test_the_rules_are_kept_on_both_layers(ground: Ground) -> None:
     async def program() -> Any:
         server, channel = await pair(ground, lambda request: request)
         with pytest.raises(MessageRefused, match=f"longer than {FRAMING.limit - 18}"):
@@ -152,7 +147,7 @@ def test_the_rules_are_kept_on_both_layers() -> None:
                 await call
         await channel.close()
         with ground.client:
-            stranger = await long.connect(ground.address, PORT, FRAMING, QUICK)
+            stranger = await long.connect(ground.address, server.port, FRAMING, QUICK)
         await stranger.send(b"garbage that is no request")
         with pytest.raises(PeerLost):
             await stranger.receive()

@@ -103,14 +103,12 @@ def test_a_waiter_gives_up_after_its_time_and_nobody_loses_a_slot() -> None:
     assert ground.run(program) == (pytest.approx(2.0), True, 2, 0, 1)
 
 
-def test_a_waiter_that_is_cancelled_with_the_slot_in_its_hand_passes_it_on() -> None:
-    ground = SimGround()
-
+def test_a_waiter_that_is_cancelled_with_the_slot_in_its_hand_passes_it_on(ground: Ground) -> None:
     async def program() -> bool:
         server, pool = await running(ground, 1)
         held = await pool.acquire()
         first, second = asyncio.create_task(pool.acquire()), asyncio.create_task(pool.acquire())
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.1)
         pool.release(held)
         first.cancel()
         again = await asyncio.wait_for(second, 5)
@@ -169,9 +167,7 @@ def test_a_broken_connection_is_found_before_use_and_replaced(fault: str) -> Non
     assert ground.run(program) == (b"3", 2, 3)
 
 
-def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given_again() -> None:
-    ground = SimGround()
-
+def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given_again(ground: Ground) -> None:
     async def program() -> Any:
         server, pool = await running(ground, 1)
         with pytest.raises(LookupError):
@@ -180,7 +176,7 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
                 raise LookupError
         async with pool.use() as channel:
             await channel.send(b"nobody reads the answer")
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.2)
         answer = await ask(pool, 7)
         figures = pool.metrics
         await pool.close()
@@ -190,12 +186,10 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
     assert ground.run(program) == (b"7", 3, 2)
 
 
-def test_a_connection_that_cannot_be_made_costs_no_slot() -> None:
-    ground = SimGround()
-
+def test_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:
     async def program() -> Any:
         async def make() -> LongChannel:
-            return await long.connect(ground.address, PORT, FRAMING)
+            return await long.connect(ground.address, 1, FRAMING)
 
         pool = Pool(make, 1)
         with ground.client:
@@ -262,10 +256,10 @@ def test_the_books_never_give_more_slots_than_there_are_and_keep_the_order(size:
         assert ledger.metrics().waiting == len(tickets) - sum(granted)
 
 
-@pytest.mark.parametrize(("size", "idle"), [(0, 1), (1, 0)])
-def test_a_pool_that_cannot_be_is_refused(size: int, idle: int) -> None:
-    with pytest.raises(UsageError, match="a pool has 1 connection or more and a positive idle limit"):
-        Ledger(size, idle)
+@pytest.mark.parametrize(("size", "idle", "check"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-1, None, None), (1, -1, None)])
+def test_a_pool_that_cannot_be_is_refused(size: int, idle: float | None, check: float | None) -> None:
+    with pytest.raises(UsageError, match=f"a pool has 1 connection or more and positive times, not {size}, {idle}, {check}"):
+        Ledger(size, idle, check)
 
 
 # --- with threads

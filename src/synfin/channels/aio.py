@@ -361,6 +361,19 @@ class MessageServer:
         await self.close()
 
 
+async def serving(
+    make: Callable[[Callable[[Any], None]], asyncio.BaseProtocol], handler: Callable[[Any], Awaitable[None]], host: str | None,
+    port: int, **options: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and run `handler` for each connection. `make(made)` gives its protocol, which calls `made` with what the handler
+    takes, once it is connected; `options` are those of loop.create_server. Raises OSError."""
+    server = MessageServer()
+    server.server = await asyncio.get_running_loop().create_server(
+        lambda: make(lambda channel: server.begin(handler, channel)), host, port, **options
+    )
+    return server
+
+
 Handler = Callable[[MessageStream], Awaitable[None]]
 
 
@@ -371,14 +384,7 @@ async def serve(
 
     A ChannelError that leaves the handler ends its connection and is counted; other exceptions go to the loop's handler.
     """
-    made = MessageServer()
-    loop = asyncio.get_running_loop()
-
-    def protocol() -> MessageStream:
-        return MessageStream(framing, queue=queue, made=lambda stream: made.begin(handler, stream))
-
-    made.server = await loop.create_server(protocol, host, port, **options)
-    return made
+    return await serving(lambda made: MessageStream(framing, queue=queue, made=made), handler, host, port, **options)
 
 
 async def exchange_once(host: str, port: int, framing: Framing, request: Buffer, *, timeout: float) -> bytes:

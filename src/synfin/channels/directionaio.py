@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
-from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream
+from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream, serving
 from synfin.channels.asyncparts import Closing, Waiters, connected, until
 from synfin.channels.direction import QUEUE, SECOND, TIMEOUT, HalfDuplex, InboxFull
 from synfin.channels.errors import ChannelClosed, ChannelError, ProtocolError
@@ -221,12 +221,7 @@ async def serve(
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection. See aio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> HalfDuplexChannel:
-        return HalfDuplexChannel(
-            framing, caller=False, timeout=turn_timeout, queue=queue, made=lambda channel: made.begin(handler, channel)
-        )
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(
+        lambda made: HalfDuplexChannel(framing, caller=False, timeout=turn_timeout, queue=queue, made=made), handler, host,
+        port, **options,
+    )  # fmt: skip

@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableSequence
 from typing import Any, Final, cast
 
-from synfin.channels.aio import MessageProtocol, MessageServer
+from synfin.channels.aio import MessageProtocol, MessageServer, serving
 from synfin.channels.asyncparts import connected
 from synfin.channels.errors import ChannelError, ProtocolError
 from synfin.channels.framing import Framing, LengthHeader
@@ -298,13 +298,7 @@ async def listen_tcp(
 ) -> MessageServer:  # fmt: skip
     """Answer the checks of others on TCP, as long as `handler(peer)` runs: until the peer has closed, unless another is given,
     which may ask too. Raises OSError."""
-    made = MessageServer()
-
-    def protocol() -> TcpPeer:
-        return TcpPeer(told, lambda peer: made.begin(handler, peer), patience=patience, rest=rest)
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
-    return made
+    return await serving(lambda made: TcpPeer(told, made, patience=patience, rest=rest), handler, host, port)
 
 
 # Long connections
@@ -394,10 +388,4 @@ async def serve_lively(
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection. See long.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> MessageProtocol:
-        return LivelyChannel(framing, settings, lambda channel: made.begin(handler, channel), **lively).wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
-    return made
+    return await serving(lambda made: LivelyChannel(framing, settings, made, **lively).wire, handler, host, port)

@@ -255,25 +255,6 @@ def test_closing_on_a_peer_that_takes_nothing_ends_in_time_and_says_what_is_left
     assert ground.run(program) == (pytest.approx(3.0), True)
 
 
-def test_both_sides_may_close_at_once(ground: Ground) -> None:
-    async def program() -> Any:
-        ready = asyncio.Event()
-
-        async def leave(channel: LongChannel) -> None:
-            await ready.wait()
-
-        server, channel = await pair(ground, leave)
-        await asyncio.sleep(0.1)
-        ready.set()
-        await channel.close()
-        while server.connections:
-            await asyncio.sleep(0.01)
-        await server.close()
-        return server.errors
-
-    assert ground.run(program) == {}
-
-
 def test_a_ping_measures_the_round_trip() -> None:
     ground = SimGround()
 

@@ -15,7 +15,8 @@ when the program takes it, after `ack_delay` at most, at once when a quarter of 
 goodbye. Whoever closes sends what is queued, then GOODBYE, waits for the last ACK, sends its FIN, and reads to the peer's FIN:
 what is on its way would meet a closed socket, which answers by RST. Who had the peer's GOODBYE first sends its FIN after the
 peer's, and no GOODBYE where nothing is left to send: TIME-WAIT is left on one side. Where two GOODBYEs crossed neither waits
-for the other's FIN.
+for the other's FIN. Whoever still takes messages when it closes sends a PING behind its GOODBYE: what the peer said before it
+knew has come before the PONG, and is acknowledged before the FIN.
 
 When the connection breaks, `unacknowledged` are the messages that may or may not have arrived. They are never sent again here.
 """
@@ -74,6 +75,7 @@ class Life:
         "_closing",
         "_confirmed",
         "_count",
+        "_fence",
         "_first",
         "_goodbye_sent",
         "_inbox",
@@ -85,6 +87,7 @@ class Life:
         "_sent",
         "_taken",
         "_taken_at_close",
+        "_to_take",
         "error",
         "heartbeat",
         "left",
@@ -114,6 +117,8 @@ class Life:
         self._goodbye_sent = False
         self._first = False  # our goodbye was said before the peer's came
         self._taken_at_close = 0
+        self._fence = 0  # the number of the PING behind our goodbye, 0 for none
+        self._to_take = 0  # the peer's DATA that came before it knew of our goodbye, or before its own
         self.left = False  # `leave` has been called
 
     # Calls of the program
@@ -153,13 +158,12 @@ class Life:
         """The peer said goodbye before us, and all on both sides is acknowledged: its FIN is due, and goes before ours."""
         return self.peer_goodbye and not self._first and not self._queue and self._confirmed == self._received
 
-    def leaves(self, receiving: bool) -> bool:
-        """After `close`: whether our FIN is due. `receiving`: somebody waits for the peer's messages; where they are still
-        taken, a peer that has said goodbye too is acknowledged before we leave."""
-        if not self.finished or self.second or self._confirmed < self._taken:
+    def leaves(self, taking: bool) -> bool:
+        """After `close`: whether our FIN is due. `taking`: somebody waits for the peer's messages; as long as they are taken,
+        those that the peer sent before it knew of our goodbye, or before its own, are acknowledged first."""
+        if not self.finished or self.second or self._confirmed < self._taken or self._answered < self._fence:
             return False
-        taking = receiving or self._taken > self._taken_at_close
-        return not (self.peer_goodbye and self._confirmed < self._received and taking)
+        return self._confirmed >= self._to_take or not (taking or self._taken > self._taken_at_close)
 
     @property
     def answered(self) -> int:
@@ -200,11 +204,12 @@ class Life:
         self._ping = True
         return self._pings + 1
 
-    def close(self) -> None:
-        """Say goodbye once all that is queued has gone out."""
+    def close(self, taking: bool = False) -> None:
+        """Say goodbye once all that is queued has gone out; `taking` as for `leaves`."""
         if not self._closing:
             self._closing = True
             self._taken_at_close = self._taken
+            self._fence = -int(taking)  # its number is given when it goes out
 
     def leave(self) -> None:
         """Our FIN goes out: nothing more is sent, and nothing is watched."""
@@ -246,6 +251,8 @@ class Life:
             if number > self._pings:
                 raise self._wrong(f"PONG {number} answers a PING that was never sent", self._pings)
             self._answered = max(self._answered, number)
+            if self._fence > 0 and number >= self._fence and not self._to_take:
+                self._to_take = self._received
         else:
             self._receive_goodbye(number)
 
@@ -272,6 +279,7 @@ class Life:
         if number != self._received:
             raise self._wrong(f"GOODBYE after {number} DATA, {self._received} have come", self._received)
         self.peer_goodbye = True
+        self._to_take = self._received
         if self._taken > self._confirmed:
             self._ack_at = 0
 
@@ -361,6 +369,10 @@ class Life:
             out.append(HEAD.pack(ACK, self._taken))
         if self._queue or not self.peer_goodbye:
             out.append(HEAD.pack(GOODBYE, self._sent))
+        if self._fence and self._first:
+            self._pings += 1
+            self._fence = self._pings
+            out.append(HEAD.pack(PING, self._pings))
 
     def _outgoing_data(self, out: list[bytes]) -> None:
         flying = self._sent - self._acked

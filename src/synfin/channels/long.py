@@ -170,7 +170,7 @@ class LongChannel(Closing):
         closed. What the peer has sent and nobody receives here stays unacknowledged, and the peer is told so.
         """
         life = self.life
-        life.close()
+        life.close(taking=self._receiving > 0)
         self._pump()
         try:
             async with asyncio.timeout(timeout):
@@ -342,9 +342,7 @@ class Reconnecting:
     `attempts` is how many fail in a row before `channel` gives up, None for never. The decisions are reconnect.py's.
     """
 
-    def __init__(
-        self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None
-    ) -> None:
+    def __init__(self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None) -> None:
         self._keeper: Keeper[LongChannel] = Keeper(backoff, attempts)
         self._dial = dial
         self._lock = asyncio.Lock()

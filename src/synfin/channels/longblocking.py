@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self
 
@@ -44,7 +45,8 @@ class LongSocket:
         self._decoder = framing.decoder()
         self._out = bytearray()  # bytes that the socket has not taken yet
         self._changed = threading.Condition()
-        self._receiving = 0  # how many threads wait in `receive`
+        self._receivers: deque[None] = deque()  # one for each thread in `receive`: counted without the lock
+        self._receiving = 0  # a subclass that takes all that comes has 1
         self._peer_finished = False  # its FIN has come
         self._waiting = waiting(sock)  # the thread's
         self._interest = READ  # what it waits for
@@ -75,16 +77,14 @@ class LongSocket:
         and PeerLost, PeerDead, ProtocolError, FramingError when that has ended the connection.
         """
         life = self.life
-        with self._changed:
-            self._receiving += 1
-            try:
-                self._until(
-                    lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
-                )
-            finally:
-                self._receiving -= 1
-            message = self._telling(lambda: life.take(time.monotonic_ns()))
-            self._go()
+        self._receivers.append(None)
+        try:
+            with self._changed:
+                self._until(lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message")
+                message = self._telling(lambda: life.take(time.monotonic_ns()))
+                self._go()
+        finally:
+            self._receivers.pop()
         return bytes(message)
 
     def ping(self, timeout: float) -> float:
@@ -115,7 +115,7 @@ class LongSocket:
         """
         life = self.life
         with self._changed:
-            life.close()
+            life.close(taking=self._taking())
             self._go()
             with contextlib.suppress(ChannelTimeout):
                 self._leave(timeout)
@@ -125,10 +125,13 @@ class LongSocket:
         if lost is not None and not self.told:
             self._tell(lost)
 
+    def _taking(self) -> bool:
+        return bool(self._receivers or self._receiving)
+
     def _leave(self, timeout: float) -> None:
         """When all is said and acknowledged our FIN, then all that the peer says up to its own. Raises ChannelTimeout."""
         life, until = self.life, deadline(timeout)
-        self._until(lambda: life.error is not None or (not self._out and life.leaves(self._receiving > 0)), timeout, "no end")
+        self._until(lambda: life.error is not None or (not self._out and life.leaves(self._taking())), timeout, "no end")
         if life.error is None:
             life.leave()
             with contextlib.suppress(OSError):
@@ -279,9 +282,7 @@ class LongSocket:
             self._thread.join()
 
 
-def connect(
-    address: Any, framing: Framing, settings: LifeSettings = DEFAULT, *, timeout: float | None = None
-) -> LongSocket:
+def connect(address: Any, framing: Framing, settings: LifeSettings = DEFAULT, *, timeout: float | None = None) -> LongSocket:
     """A long connection to `address`, (host, port), made within `timeout` seconds. Raises as blocking.connect."""
     check_framing(framing)
     return LongSocket(blocking.connect(address, framing, timeout=timeout).sock, framing, settings)

@@ -78,12 +78,35 @@ def test_three_messages_and_each_side_knows_what_it_may_when_it_may() -> None:
     assert asker.may_ask(3) and answerer.may_ask(3)
 
 
-def test_the_bytes_are_those_of_the_documentation() -> None:
+async def first_bytes(connect: Callable[..., Any], *framing: LengthHeader) -> str:
+    """What a check sends first over a connection."""
+    said: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said.set_result(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", 0) as server:
+        channel = await connect(*server.sockets[0].getsockname(), *framing)
+        checking = asyncio.ensure_future(channel.check())
+        found = (await said).hex()
+        channel.abort()
+        await asyncio.gather(checking, return_exceptions=True)
+        await channel.wait_lost()
+    return found
+
+
+def test_the_bytes_are_those_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(livenessaio, "fresh", lambda: 0xAA)
     page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
     section = page.partition("## Liveness")[2].partition("## Experiments")[0]
     said = [Message(QUESTION, None, 0xAA), Message(ANSWER, 0xAA, 0xBB), Message(LAST, 0xBB, None)]
-    shown = re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
-    assert [line.replace(" ", "") for line in shown] == [message.pack().hex() for message in said]
+    shown = [line.replace(" ", "") for line in re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)]
+    assert shown[:3] == [message.pack().hex() for message in said]
+    assert shown[3:] == [
+        asyncio.run(first_bytes(livenessaio.connect_lively, LengthHeader(4))),
+        asyncio.run(first_bytes(livenessaio.connect_tcp)),
+    ]
     sizes = [int(size) for size in re.findall(r"^\| \d \| \w+ \| .* \| (\d+) \|", section, re.MULTILINE)]
     assert sizes == [len(message.pack()) for message in said]
 

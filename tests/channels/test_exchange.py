@@ -1,4 +1,6 @@
-"""Questions and answers matched by number: the pure part, and its fronts on every ground."""
+"""Questions and answers matched by number: the pure part, and its front in asyncio on every ground.
+
+What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
 import re

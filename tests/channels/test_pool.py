@@ -1,4 +1,6 @@
-"""Pools of long connections: their size, the queue, idleness, checks, replacement, closing; in asyncio and with threads."""
+"""Pools of long connections: their size, the queue, idleness, checks, replacement, closing; in asyncio and with threads.
+
+What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
 import threading
@@ -337,3 +339,51 @@ def test_a_thread_gives_up_waiting_and_idle_connections_are_closed_by_reaping() 
         return took, kept, figures.idle, figures.expired
 
     assert ground.run_blocking(program) == (pytest.approx(3.0), True, 0, 1)
+
+
+def test_a_connection_that_a_thread_left_by_an_exception_or_with_an_answer_unread_is_not_given_again(ground: Ground) -> None:
+    def program() -> Any:
+        listener, servers = serve_many(ground, 3)
+        address = listener.getsockname()
+
+        def make() -> longblocking.LongSocket:
+            with ground.client:
+                return longblocking.connect(address, FRAMING, QUICK, timeout=5)
+
+        with BlockingPool(make, 1) as pool:
+            with pytest.raises(LookupError), pool.use(5) as channel:
+                channel.send(b"the answer is still to come")
+                raise LookupError
+            with pool.use(5) as channel:
+                channel.send(b"nobody reads the answer")
+                while not channel.life.inbox:
+                    time.sleep(0.01)
+            with pool.use(5) as channel:
+                channel.send(b"7")
+                answer = channel.receive(timeout=10)
+            figures = pool.metrics
+            with pytest.raises(KeyError):
+                pool.release(channel)
+        for server in servers:
+            server.join()
+        listener.close()
+        return answer, figures.made, figures.broken, figures.idle, figures.in_use
+
+    assert ground.run_blocking(program) == (b"7", 3, 2, 1, 0)
+
+
+def test_with_threads_too_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:
+    def program() -> Any:
+        def make() -> longblocking.LongSocket:
+            return longblocking.connect((ground.address, 1), FRAMING, QUICK, timeout=5)
+
+        pool = BlockingPool(make, 1)
+        with ground.client:
+            for _ in range(3):
+                with pytest.raises(ConnectionRefusedError):
+                    pool.acquire(timeout=1)
+        figures = pool.metrics
+        pool.close()
+        return figures.in_use, figures.made, figures.served
+
+    assert ground.run_blocking(program) == (0, 0, 3)

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synfin.channels import aio, long, longblocking
-from synfin.channels.backoff import Backoff
 from synfin.channels.errors import (
-    ChannelClosed,
     ChannelTimeout,
     FramingError,
     MessageRefused,
@@ -24,9 +22,9 @@ from synfin.channels.errors import (
     ProtocolError,
 )
 from synfin.channels.framing import Delimiter, FixedSize, LengthHeader
-from synfin.channels.heartbeat import MILLISECOND, NEVER, SECOND
+from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
-from synfin.channels.long import LongChannel, Reconnecting
+from synfin.channels.long import LongChannel
 from synfin.engine.errors import UsageError
 from synfin.engine.state import State
 from tests.channels.grounds import Ground, SimGround
@@ -382,89 +380,6 @@ def test_any_messages_over_loss_and_reordering_come_once_and_in_order(
         return found
 
     assert ground.run(program) == sent
-
-
-# --- connecting anew
-
-
-def test_reconnecting_waits_with_full_jitter_and_tells_what_was_lost() -> None:
-    ground = SimGround()
-    taken: list[bytes] = []
-
-    async def take(channel: LongChannel) -> None:
-        async for message in channel:
-            taken.append(message)
-
-    async def program() -> Any:
-        with ground.server:
-            server = await long.serve(take, ground.address, PORT, FRAMING, QUICK)
-
-        def dial() -> Awaitable[LongChannel]:
-            return long.connect(ground.address, PORT, FRAMING, QUICK, timeout=1)
-
-        with ground.client:
-            keeper = Reconnecting(dial, Backoff(random.Random(3), 100 * MILLISECOND, 5 * SECOND))
-            channel = await keeper.channel()
-            await channel.send(b"1")
-            await channel.flush()
-            ground.host.silence()
-            await channel.send(b"2")
-            ground.host.speak(at=ground.world.now + 60)
-            await asyncio.sleep(BOUND + 1)
-            with pytest.raises(PeerDead) as caught:
-                await keeper.channel()  # nobody was told yet
-            again = await keeper.channel()
-            back = ground.world.now
-            await again.send(b"3")
-            await keeper.close()
-            with pytest.raises(ChannelClosed):
-                await keeper.channel()
-        await server.close()
-        return caught.value.unacknowledged, back, keeper.made
-
-    unacknowledged, back, made = ground.run(program)
-    assert (unacknowledged, made) == ((b"2",), 2)
-    assert 60 < back < 60.1 + 5 + 1 + 0.1  # within one backoff and one attempt after the host is back
-    assert taken == [b"1", b"3"]  # what was told is not sent again
-
-
-def test_reconnecting_gives_up_after_its_attempts() -> None:
-    ground = SimGround()
-
-    async def program() -> Any:
-        with ground.client:
-            keeper = Reconnecting(
-                lambda: long.connect(ground.address, PORT, FRAMING), Backoff(random.Random(1), SECOND, SECOND), attempts=3
-            )
-            with pytest.raises(PeerLost, match="no connection in 3 attempts") as caught:
-                await keeper.channel()
-            await keeper.close()
-        return type(caught.value.__cause__), keeper.made, ground.world.now <= 2.1
-
-    assert ground.run(program) == (ConnectionRefusedError, 0, True)
-
-
-def test_a_connection_that_came_about_lets_the_next_backoff_begin_anew() -> None:
-    ground = SimGround()
-    backoff = Backoff(random.Random(1), MILLISECOND, SECOND)
-    fails = iter([True, True, True, False])
-
-    async def program() -> int:
-        async def dial() -> LongChannel:
-            if next(fails):
-                raise ConnectionRefusedError
-            return await long.connect(ground.address, PORT, FRAMING, QUICK)
-
-        with ground.server:
-            server = await long.serve(echo, ground.address, PORT, FRAMING, QUICK)
-        with ground.client:
-            keeper = Reconnecting(dial, backoff)
-            await keeper.channel()
-        await keeper.close()
-        await server.close()
-        return backoff.failures
-
-    assert ground.run(program) == 0
 
 
 # --- with threads

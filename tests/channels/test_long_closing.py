@@ -134,7 +134,7 @@ def test_both_sides_that_close_at_once_end_orderly_and_without_a_reset(wire: dic
 
 
 def mixed_thread(address: tuple[str, int], messages: list[bytes], lag: float, took: list[bytes], lives: list[Any]) -> None:
-    channel = longblocking.connect(address, FRAMING, PATIENT, timeout=5)
+    channel = longblocking.connect(address, FRAMING, PATIENT, timeout=ENOUGH)
     lives.append(channel.life)
     reader = threading.Thread(target=socket_take_all, args=(channel, took))
     reader.start()

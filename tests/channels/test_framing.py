@@ -2,6 +2,7 @@
 
 import pickle
 from collections import deque
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -212,6 +213,39 @@ def test_the_end_inside_a_message_says_how_much_is_missing(
     error = caught.value
     assert (error.offset, error.got, error.missing, error.at_least) == (len(good), got, missing, at_least)
     assert isinstance(error, EOFError)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("kind", [LengthHeader, VarintHeader, Delimiter])
+def test_a_message_of_the_limit_is_taken_and_one_byte_more_is_not_said_and_not_read(kind: Any, checksum: bool) -> None:
+    framing, more = kind(limit=300, checksum=checksum), kind(limit=301, checksum=checksum)
+    assert framing.decoder().feed(framing.encode(bytes(300))) == [bytes(300)]
+    split = framing.decoder()
+    assert [split.feed(bytes([byte])) for byte in framing.encode(bytes(300))][-1] == [bytes(300)]
+    with pytest.raises(MessageRefused, match="301 bytes is longer than the limit of 300"):
+        framing.encode(bytes(301))
+    with pytest.raises(MessageTooLong) as caught:
+        framing.decoder().feed(more.encode(bytes(301)))
+    assert (caught.value.offset, caught.value.limit) == (0, 300)
+
+
+class Counted(bytes):
+    """Counts what is taken out of it byte by byte."""
+
+    taken = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        Counted.taken += isinstance(at, int)
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("framing", [LengthHeader(8), VarintHeader(), FixedSize(50_000)], ids=["length", "varint", "fixed"])
+def test_of_a_message_that_comes_in_pieces_no_more_than_the_header_is_looked_at_byte_by_byte(framing: Framing) -> None:
+    wire, decoder = framing.encode(bytes(50_000)), framing.decoder()
+    Counted.taken = 0
+    found = [*decoder.feed(wire[:1]), *decoder.feed(Counted(wire[1:])), *decoder.feed(Counted(wire))]
+    assert found == [bytes(50_000)] * 2
+    assert Counted.taken <= 11
 
 
 def test_a_length_costs_no_memory_before_its_bytes_come() -> None:

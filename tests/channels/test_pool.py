@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from synfin.channels import long, longblocking
 from synfin.channels.errors import ChannelTimeout, PoolClosed
-from synfin.channels.heartbeat import SECOND
+from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
 from synfin.channels.long import LongChannel
-from synfin.channels.pool import Ledger
+from synfin.channels.pool import Ledger, PoolMetrics
 from synfin.channels.poolaio import Pool
 from synfin.channels.poolblocking import BlockingPool
 from synfin.engine.errors import UsageError
@@ -256,6 +256,59 @@ def test_the_books_never_give_more_slots_than_there_are_and_keep_the_order(size:
         assert granted == sorted(granted, reverse=True)  # nobody is served before one who asked earlier
         assert sum(granted) == min(size, len(tickets)) == ledger.in_use
         assert ledger.metrics().waiting == len(tickets) - sum(granted)
+
+
+def test_the_books_count_each_slot_and_each_connection() -> None:
+    ledger: Ledger[str] = Ledger(2, idle_limit=10, check=3)
+    second = SECOND
+    for name in ("a", "b"):
+        assert ledger.ask(0).granted
+        ledger.give(name, made=True)
+    waiting, late = ledger.ask(0), ledger.ask(1 * second)
+    assert ledger.metrics() == PoolMetrics(in_use=2, waiting=2, made=2, served=2)
+    assert ledger.withdraw(late, 2 * second) is None
+    assert ledger.take_back("a", 4 * second, fit=True)
+    assert ledger.free(4 * second) is waiting
+    assert ledger.metrics() == PoolMetrics(
+        in_use=2, idle=1, made=2, served=3, timeouts=1, waited=4 * second, longest_wait=4 * second
+    )
+    assert ledger.take_idle() == ("a", 4 * second)
+    assert [ledger.check_due(4 * second, at * second) for at in (6, 7, 8)] == [False, True, True]
+    ledger.give("a")
+    assert list(ledger.used) == ["b", "a"]
+    with pytest.raises(KeyError):
+        ledger.take_back("c", 5 * second, fit=True)
+    assert not ledger.take_back("b", 5 * second, fit=False)
+    assert ledger.take_back("a", 6 * second, fit=True)
+    assert (ledger.free(6 * second), ledger.free(6 * second), ledger.in_use) == (None, None, 0)
+    assert ledger.next_deadline() == 16 * second
+    assert ledger.expired(16 * second - 1) == []
+    assert ledger.expired(16 * second) == ["a"]
+    assert ledger.next_deadline() == NEVER
+    assert ledger.metrics() == PoolMetrics(
+        made=2, closed=2, broken=1, expired=1, served=3, timeouts=1, waited=4 * second, longest_wait=4 * second
+    )
+
+
+def test_the_books_of_a_closed_pool_give_nothing_and_keep_nothing() -> None:
+    ledger: Ledger[str] = Ledger(3)
+    for name in ("a", "b", "c"):
+        ledger.ask(0)
+        ledger.give(name, made=True)
+    for name in ("a", "b"):
+        assert ledger.take_back(name, 1, fit=True)
+        ledger.free(1)
+    taken = ledger.take_idle()
+    assert taken == ("b", 1) and ledger.put_back(*taken)
+    assert ledger.take_idle() == ("b", 1)
+    assert not ledger.check_due(1, NEVER - 1)
+    assert ledger.close() == ["a"]
+    assert not ledger.put_back("b", 1)
+    assert not ledger.take_back("c", 2, fit=True)
+    assert ledger.take_idle() is None
+    with pytest.raises(PoolClosed):
+        ledger.ask(3)
+    assert (ledger.metrics().closed, ledger.metrics().broken, ledger.metrics().idle) == (3, 0, 0)
 
 
 @pytest.mark.parametrize(("size", "idle", "check"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-1, None, None), (1, -1, None)])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -13,8 +14,9 @@ from synfin.channels import aio, blocking, directionaio
 from synfin.channels.direction import ASK, FREE, GIVE, HEAD, InboxFull, TurnLost
 from synfin.channels.directionaio import HalfDuplexChannel, Receiver, Sender
 from synfin.channels.directionblocking import BlockingHalfDuplex, BlockingReceiver, BlockingSender
-from synfin.channels.errors import ChannelClosed, ChannelTimeout, PeerLost, ProtocolError
-from synfin.channels.framing import LengthHeader
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
+from synfin.channels.framing import Delimiter, LengthHeader
+from synfin.engine.errors import UsageError
 from tests.channels.grounds import Ground, SimGround
 
 PORT = 7000
@@ -442,3 +444,196 @@ def test_a_thread_whose_turn_was_taken_is_told_what_went_unheard() -> None:
         return lost.value.unheard
 
     assert ground.run_blocking(program) == 1
+
+
+# Simplex: reset, partition, slow readers and silence for both forms
+
+
+def test_a_sender_whose_receiver_gave_up_is_told_that_the_peer_is_lost(carrier: Ground) -> None:
+    async def give_up(stream: aio.MessageStream) -> None:
+        await Receiver(stream).receive(5)
+        stream.abort()
+
+    async def program() -> None:
+        with carrier.server:
+            server = await aio.serve(give_up, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            sender = Sender(await aio.connect(carrier.address, server.port, FRAMING))
+        with pytest.raises(PeerLost, match=r"reset by peer|Broken pipe"):
+            for _ in range(1000):
+                await sender.send(b"1")
+                await asyncio.sleep(0.01)
+        with pytest.raises(PeerLost):
+            await sender.close(5)
+        await sender.stream.wait_lost()
+        await server.close()
+
+    carrier.run(program)
+
+
+def test_a_sender_that_only_closes_after_its_receiver_gave_up_is_told_so_too(carrier: Ground) -> None:
+    async def give_up(stream: aio.MessageStream) -> None:
+        await Receiver(stream).receive(5)
+        stream.abort()
+
+    async def program() -> None:
+        with carrier.server:
+            server = await aio.serve(give_up, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            sender = Sender(await aio.connect(carrier.address, server.port, FRAMING))
+        await sender.send(b"1")
+        await asyncio.sleep(0.3)
+        with pytest.raises(PeerLost):
+            await sender.close(5)
+        await sender.stream.wait_lost()
+        await server.close()
+
+    carrier.run(program)
+
+
+def test_a_thread_that_only_closes_after_its_receiver_gave_up_is_told_so_too(carrier: Ground) -> None:
+    def program() -> None:
+        with carrier.server:
+            listener = socket.create_server((carrier.address, port(carrier)))
+        with carrier.client:
+            sender = BlockingSender(blocking.connect(listener.getsockname(), FRAMING, timeout=5))
+        accepted, _ = listener.accept()
+        receiver = BlockingReceiver(blocking.MessageSocket(accepted, FRAMING))
+        sender.send(b"1", 5)
+        assert receiver.receive(5) == b"1"
+        receiver.messages.abort()
+        time.sleep(0.3)
+        with pytest.raises(PeerLost):
+            sender.close(5)
+        listener.close()
+
+    carrier.run_blocking(program)
+
+
+def test_a_receiver_of_a_silent_sender_waits_as_long_as_it_said_and_hears_what_comes_then(carrier: Ground) -> None:
+    async def speak(stream: aio.MessageStream) -> None:
+        sender = Sender(stream)
+        await asyncio.sleep(0.3)
+        await sender.send(b"late")
+        await sender.close(5)
+
+    async def program() -> Any:
+        with carrier.server:
+            server = await aio.serve(speak, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            receiver = Receiver(await aio.connect(carrier.address, server.port, FRAMING))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ChannelTimeout, match=r"no message within 0\.1 s"):
+            await receiver.receive(0.1)
+        took = asyncio.get_running_loop().time() - began
+        heard = await receiver.receive(5)
+        await receiver.close(5)
+        await server.close()
+        return heard, took
+
+    heard, took = carrier.run(program)
+    assert heard == b"late"
+    assert took == pytest.approx(0.1, abs=1e-6 if carrier.virtual else 0.1)
+
+
+class Simplex:
+    """A BlockingSender at the client, in virtual time, and the socket that the server has accepted."""
+
+    def __init__(self) -> None:
+        self.ground = SimGround()
+        self.sender: BlockingSender
+        self.accepted: socket.socket
+
+    def run(self, program: Any) -> Any:
+        def opened() -> Any:
+            with self.ground.server:
+                listener = socket.create_server((self.ground.address, PORT))
+            with self.ground.client:
+                self.sender = BlockingSender(blocking.connect((self.ground.address, PORT), FRAMING, timeout=5))
+            self.accepted, _ = listener.accept()
+            try:
+                return program()
+            finally:
+                self.sender.messages.close()
+                self.accepted.close()
+                listener.close()
+
+        return self.ground.run_blocking(opened)
+
+    def took(self, call: Any, error: type[Exception]) -> float:
+        """Virtual seconds until `call()` raised `error`."""
+        began = self.ground.world.now
+        with pytest.raises(error):
+            call()
+        return self.ground.world.now - began
+
+
+def test_a_thread_that_sends_to_a_slow_reader_waits_no_longer_than_it_said() -> None:
+    simplex = Simplex()
+
+    def program() -> float:
+        def fill() -> None:
+            for _ in range(1000):
+                simplex.sender.send(bytes(100_000), 3.0)
+
+        return simplex.took(fill, ChannelTimeout)
+
+    assert 3.0 <= simplex.run(program) < 4.0
+
+
+def test_a_thread_that_closes_on_a_cut_wire_is_back_in_time() -> None:
+    simplex = Simplex()
+
+    def program() -> float:
+        simplex.ground.wire.cut()
+        simplex.sender.send(b"into the cut wire", 1)
+        return simplex.took(lambda: simplex.sender.close(3), ChannelTimeout)
+
+    assert simplex.run(program) == pytest.approx(3.0, abs=0.002)
+
+
+def test_a_thread_whose_receiver_resets_is_told_so_when_it_closes_and_when_it_sends() -> None:
+    simplex = Simplex()
+
+    def program() -> list[float]:
+        blocking.MessageSocket(simplex.accepted, FRAMING).abort()
+        time.sleep(0.1)
+        took = simplex.took(lambda: simplex.sender.send(b"1", 5), PeerLost)
+        return [took, simplex.took(lambda: simplex.sender.close(5), PeerLost)]
+
+    assert simplex.run(program) == [0.0, 0.0]
+
+
+def test_a_thread_whose_receiver_speaks_is_told_of_a_protocol_error_when_it_closes() -> None:
+    simplex = Simplex()
+
+    def program() -> Any:
+        simplex.accepted.sendall(FRAMING.encode(b"hello"))
+        with pytest.raises(ProtocolError, match="said 5 bytes") as caught:
+            simplex.sender.close(5)
+        return caught.value.offset, caught.value.limit
+
+    assert simplex.run(program) == (0, 0)
+
+
+def test_a_half_duplex_channel_refuses_what_does_not_fit_and_framings_that_cannot_carry_it() -> None:
+    simplex = Simplex()  # for its sockets
+
+    def program() -> None:
+        narrow = LengthHeader(1, limit=20)
+        messages = blocking.MessageSocket(simplex.accepted, narrow)
+        channel = BlockingHalfDuplex(messages, caller=True)
+        with pytest.raises(MessageRefused):
+            channel.say(bytes(12))
+        channel.say(bytes(11), 1)
+        assert simplex.sender.messages.sock.fileno() >= 0
+        with pytest.raises(UsageError, match="a framing with a length header"):
+            BlockingHalfDuplex(blocking.MessageSocket(simplex.accepted, Delimiter(b"\n")), caller=True)
+
+    simplex.run(program)
+
+    async def refused() -> None:
+        with pytest.raises(UsageError, match="a framing with a length header"):
+            HalfDuplexChannel(Delimiter(b"\n"), caller=True)
+
+    asyncio.run(refused())

@@ -101,7 +101,17 @@ class MessageProtocol(asyncio.Protocol):
             self._unable = ChannelClosed("this side has finished sending")
             self.flush()
             if not self.transport.is_closing():
-                self.transport.write_eof()
+                try:
+                    self.transport.write_eof()
+                except OSError as error:  # the peer has reset, which nobody hears who has its FIN and writes nothing
+                    self._unable = _lost(error)
+                    self._end(self._unable)
+                    self.transport.abort()
+
+    @property
+    def broken(self) -> PeerLost | None:
+        """Why the connection broke, None where it did not, or has not been found to."""
+        return self._unable if isinstance(self._unable, PeerLost) else None
 
     # Ending
 
@@ -199,11 +209,7 @@ class MessageProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
-        if exc is None:
-            error: ChannelError = ChannelClosed("the connection is closed")
-        else:
-            error = PeerLost(f"the connection broke: {exc}")
-            error.__cause__ = exc
+        error: ChannelError = ChannelClosed("the connection is closed") if exc is None else _lost(exc)
         self._out, self._out_size = [], 0
         if self._unable is None or exc is not None:
             self._unable = error
@@ -211,6 +217,12 @@ class MessageProtocol(asyncio.Protocol):
         self._can_write.wake()
         if not self._lost.done():
             self._lost.set_result(None)
+
+
+def _lost(error: Exception) -> PeerLost:
+    lost = PeerLost(f"the connection broke: {error}")
+    lost.__cause__ = error
+    return lost
 
 
 class MessageStream(MessageProtocol, Closing):

@@ -53,6 +53,8 @@ class Sender:
             said = await self.stream.receive(timeout)
         except ChannelClosed:
             await self.stream.close(timeout)
+            if self.stream.broken is not None:
+                raise self.stream.broken from None
             return
         finally:
             self.stream.abort()

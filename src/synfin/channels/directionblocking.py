@@ -1,6 +1,8 @@
 """Who may speak, for programs with threads: simplex, half duplex. Full duplex is blocking.MessageSocket as it is: one thread
 may receive while another sends. The bytes are direction.py's; a channel is used by one thread at a time. Times are seconds."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Self
@@ -8,7 +10,7 @@ from typing import Self
 from synfin.channels.blocking import MessageSocket
 from synfin.channels.direction import NEVER, QUEUE, SECOND, HalfDuplex, InboxFull
 from synfin.channels.directionaio import DEFAULT_TIMEOUT
-from synfin.channels.errors import ChannelClosed, ChannelTimeout, ProtocolError
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, PeerLost, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
 from synfin.channels.framing import Buffer
 from synfin.channels.threadparts import deadline, left, over
@@ -31,8 +33,11 @@ class BlockingSender:
 
     def close(self, timeout: float) -> None:
         """FIN after what was sent; wait, at most `timeout` seconds, until the peer has closed too. Raises as Sender.close."""
+        error = self.messages.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.messages.finish()
         try:
+            if error:  # a reset after the peer's FIN: to receive would tell of the FIN alone
+                raise PeerLost(f"the connection broke: {os.strerror(error)}")
             said = self.messages.receive(timeout)
         except ChannelClosed:
             return

@@ -3,6 +3,7 @@
 What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
+import errno
 import threading
 import time
 from typing import Any
@@ -203,6 +204,29 @@ def test_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:
         return figures.in_use, figures.made
 
     assert ground.run(program) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError(errno.ETIMEDOUT, "timed out"), ChannelTimeout("port 7000 did not answer within 5 s")]
+)
+def test_why_no_connection_could_be_made_is_told_as_it_is(error: Exception) -> None:
+    async def make() -> LongChannel:
+        raise error
+
+    def make_too() -> longblocking.LongSocket:
+        raise error
+
+    async def program() -> Any:
+        pool = Pool(make, 1)
+        with pytest.raises(TimeoutError) as caught:
+            await pool.acquire(timeout=60)
+        await pool.close()
+        return caught.value
+
+    assert asyncio.run(program()) is error
+    with BlockingPool(make_too, 1) as pool, pytest.raises(TimeoutError) as caught:
+        pool.acquire(timeout=60)
+    assert caught.value is error
 
 
 def test_closing_drains_the_users_and_ends_those_that_stay_too_long() -> None:

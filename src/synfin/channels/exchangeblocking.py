@@ -11,7 +11,7 @@ one after the other, in a second. Times are seconds.
 import contextlib
 import socket
 import threading
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from synfin.channels import blocking
 from synfin.channels.blocking import MessageSocket
@@ -19,12 +19,12 @@ from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, 
 from synfin.channels.exchange import LIMIT, check_framing
 from synfin.channels.exchangecallsblocking import BlockingCalls, Handler
 from synfin.channels.framing import Framing
-from synfin.channels.threadparts import left
+from synfin.channels.threadparts import Closing, left
 
 ANSWER_TIMEOUT: Final = 30.0  # for the peer to take an answer off us
 
 
-class BlockingExchange(BlockingCalls):
+class BlockingExchange(BlockingCalls, Closing):
     """An exchange over `sock`, a connected stream socket, which belongs to this object from now on. `handler` answers the
     peer's requests; without one they fail. Any number of threads may ask. `close` it, or its threads go on.
 
@@ -93,12 +93,6 @@ class BlockingExchange(BlockingCalls):
     def _join(self) -> None:
         self._thread.join()
         self._join_answering()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def connect(

@@ -9,11 +9,10 @@ request or an answer is taken at once; what bounds both sides is the exchange's 
     await channel.close()
 """
 
-import asyncio
 from collections.abc import Callable, MutableSequence
 from typing import Any, Final
 
-from synfin.channels.aio import MessageServer
+from synfin.channels.aio import MessageServer, serving
 from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused
 from synfin.channels.exchange import HEAD as EXCHANGE_HEAD
 from synfin.channels.exchange import LIMIT, check_framing
@@ -123,13 +122,7 @@ async def serve(
 ) -> MessageServer:  # fmt: skip
     """Listen, and answer each connection's requests by `handler(request)`. See exchangeaio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> Any:
-        channel = LongExchange(
-            framing, settings, handler, limit=limit, made=lambda each: made.begin(LongExchange.wait_ended, each)
-        )
-        return channel.wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(
+        lambda made: LongExchange(framing, settings, handler, limit=limit, made=made).wire, LongExchange.wait_ended, host, port,
+        **options,
+    )  # fmt: skip

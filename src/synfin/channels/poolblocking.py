@@ -8,16 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
 
 from synfin.channels.blocking import CLOSE_TIMEOUT
 from synfin.channels.errors import ChannelError, ChannelTimeout
 from synfin.channels.longblocking import LongSocket
 from synfin.channels.pool import CHECK, IDLE_LIMIT, Ledger, PoolMetrics
-from synfin.channels.threadparts import deadline, left, over, wait_for
+from synfin.channels.threadparts import Closing, deadline, left, over, wait_for
 
 
-class BlockingPool:
+class BlockingPool(Closing):
     """See poolaio.Pool."""
 
     def __init__(
@@ -159,12 +158,6 @@ class BlockingPool:
             used = list(self._ledger.used)
         for channel in used:
             channel.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
 
 def _none(timeout: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What the blocking fronts share: how long a call may still take, waiting for a change, all messages up to the orderly end.
+"""What the blocking fronts share: `with`, how long a call may still take, waiting for a change, all messages to the orderly end.
 
 Owns nothing of a connection. Times are seconds.
 """
@@ -6,8 +6,23 @@ Owns nothing of a connection. Times are seconds.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from synfin.channels.errors import ChannelClosed, ChannelTimeout
+
+
+class Closing:
+    """`with`: the block's end closes, however it ends."""
+
+    def close(self) -> None:
+        """Close."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def deadline(timeout: float | None) -> float | None:

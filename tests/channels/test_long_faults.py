@@ -119,8 +119,8 @@ def test_who_waits_for_room_or_for_a_message_or_for_an_acknowledgment_learns_of_
         began = time.monotonic()
         for number in range(4):
             channel.send(b"%d" % number * 400_000)  # more than the socket takes
-        calls: list[Callable[[], Any]] = [lambda: channel.send(b"more"), channel.receive, channel.flush, lambda: channel.ping(60)]
-        waiting = [Failing(call) for call in calls]
+        waiting = [Failing(lambda: channel.send(b"more")), Failing(channel.receive), Failing(channel.flush)]
+        waiting.append(Failing(lambda: channel.ping(60)))
         for each in waiting:
             each.join()
         channel.close()

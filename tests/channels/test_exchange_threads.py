@@ -114,6 +114,36 @@ def test_a_handler_that_takes_its_time_holds_up_no_other_answer(ground: Ground, 
 
 
 @both
+def test_two_sides_that_ask_each_other_for_more_than_the_sockets_hold_are_both_answered(ground: Ground, front: Front) -> None:
+    count, size = 20, 200_000 if ground.name == "kernel" else 30_000
+
+    def large(request: bytes) -> bytes:
+        return request * size
+
+    def program() -> Any:
+        found: dict[str, list[bytes]] = {}
+
+        def ask(name: str, exchange: Any) -> None:
+            calls = [exchange.submit(b"%d" % (number % 10), PATIENCE) for number in range(count)]
+            found[name] = [call.result(PATIENCE) for call in calls]
+
+        served, exchange = pair(ground, front, large, large)
+        with exchange:
+            served.ready.wait()
+            threads = [threading.Thread(target=ask, args=each) for each in (("here", exchange), ("there", served.exchange))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return found, served.end()
+
+    found, error = ground.run_blocking(program)
+    answers = [b"%d" % (number % 10) * size for number in range(count)]
+    assert found == {"here": answers, "there": answers}
+    assert error is None
+
+
+@both
 def test_a_handler_says_why_there_is_no_answer_and_keeps_its_own_errors_to_itself(ground: Ground, front: Front) -> None:
     framing = LengthHeader(4, limit=1000)
 

@@ -1,4 +1,4 @@
-"""What the blocking fronts share: `with`, how long a call may still take, waiting for a change, all messages to the orderly end.
+"""What the blocking fronts share: `with`, how long a call may still take, waiting for a change, all messages to the end.
 
 Owns nothing of a connection. Times are seconds.
 """

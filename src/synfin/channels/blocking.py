@@ -13,19 +13,19 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn
 
 from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
-from synfin.channels.threadparts import deadline, left, over, until_closed
+from synfin.channels.threadparts import Closing, deadline, left, over, until_closed
 from synfin.channels.waiting import READ, WRITE, wait
 
 CLOSE_TIMEOUT: Final = 5.0
 CHUNK: Final = 262_144  # bytes asked for by one recv
 
 
-class MessageSocket:
+class MessageSocket(Closing):
     """Messages over `sock`, a connected stream socket, which belongs to this object from now on and is made non-blocking."""
 
     def __init__(self, sock: socket.socket, framing: Framing) -> None:
@@ -151,12 +151,6 @@ class MessageSocket:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)  # wakes who waits in poll, and sends nothing
         self.sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def connect(address: Any, framing: Framing, *, timeout: float | None = None) -> MessageSocket:

@@ -16,8 +16,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
-from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer
-from synfin.channels.asyncparts import Closing, Waiters, until, until_closed
+from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer, serving
+from synfin.channels.asyncparts import Closing, Waiters, connected, until, until_closed
 from synfin.channels.backoff import Backoff
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
 from synfin.channels.framing import Buffer, Framing, LengthHeader, VarintHeader
@@ -89,10 +89,9 @@ class LongChannel(Closing):
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[LongChannel], None] | None" = None
     ) -> None:
         check_framing(framing)
-        self.framing = framing
         self._loop = asyncio.get_running_loop()
         self._made = made
-        self.life = Life(settings, self._now())
+        self.life = self._make_life(settings, self._now())
         self.told = False  # somebody has been given the PeerLost that says what is unacknowledged
         self.wire = _Wire(framing, self)
         self._waiters = Waiters(self._loop)
@@ -100,6 +99,15 @@ class LongChannel(Closing):
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._due = False  # _pump comes at the end of this turn
+
+    def _make_life(self, settings: LifeSettings, now: int) -> Life:
+        """What keeps this side's state; a subclass may have more of it."""
+        return Life(settings, now)
+
+    @property
+    def framing(self) -> Framing:
+        """What the messages of the life are carried in."""
+        return self.wire.framing
 
     # Calls of the program
 
@@ -181,7 +189,7 @@ class LongChannel(Closing):
         except (TimeoutError, ChannelError):
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
             if life.left and not self.wire.unsent:
-                await self.wire.close(timeout)  # at once, and by FIN: only the peer's is missing
+                await self.wire.close()  # at once, and by FIN: only the peer's is missing
         finally:
             self.abort()
         await self.wire.wait_lost()
@@ -312,13 +320,7 @@ async def connect(
 
 async def connect_as(channel: LongChannel, host: str, port: int, timeout: float | None, options: dict[str, Any]) -> None:
     """Connect `channel`, just made, or one of a subclass. See `connect`."""
-    try:
-        async with asyncio.timeout(timeout):
-            await channel._loop.create_connection(lambda: channel.wire, host, port, **options)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    await connected(lambda: channel.wire, host, port, timeout, **options)
 
 
 async def serve(
@@ -327,13 +329,7 @@ async def serve(
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection; it is closed when the handler returns. See aio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> MessageProtocol:
-        return LongChannel(framing, settings, made=lambda channel: made.begin(handler, channel)).wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(lambda made: LongChannel(framing, settings, made).wire, handler, host, port, **options)
 
 
 class Reconnecting:

@@ -40,7 +40,7 @@ class LongSocket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.framing = framing
-        self.life = Life(settings, time.monotonic_ns())
+        self.life = self._make_life(settings, time.monotonic_ns())
         self.told = False  # somebody has been given the PeerLost that says what is unacknowledged
         self._decoder = framing.decoder()
         self._out = bytearray()  # bytes that the socket has not taken yet
@@ -53,6 +53,10 @@ class LongSocket:
         self._due = 0  # until when
         self._thread = threading.Thread(target=self._run, name="synfin long connection", daemon=True)
         self._thread.start()
+
+    def _make_life(self, settings: LifeSettings, now: int) -> Life:
+        """What keeps this side's state; a subclass may have more of it."""
+        return Life(settings, now)
 
     # Calls of the program
 

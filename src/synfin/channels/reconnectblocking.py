@@ -9,7 +9,6 @@ asks for one. Times are seconds.
 
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from synfin.channels.backoff import Backoff
 from synfin.channels.blocking import CLOSE_TIMEOUT
@@ -17,10 +16,10 @@ from synfin.channels.errors import ChannelClosed, ChannelTimeout
 from synfin.channels.heartbeat import SECOND
 from synfin.channels.longblocking import LongSocket
 from synfin.channels.reconnect import Keeper
-from synfin.channels.threadparts import deadline, left, over
+from synfin.channels.threadparts import Closing, deadline, left, over
 
 
-class BlockingReconnecting:
+class BlockingReconnecting(Closing):
     """Keeps one long connection: `dial()` makes it, after a failure with `backoff` between the attempts.
 
     `attempts` is how many fail in a row before `channel` gives up, None for never. Raises UsageError. Close it at the end.
@@ -80,9 +79,3 @@ class BlockingReconnecting:
             channel = self._keeper.end()
         if channel is not None:
             channel.close(timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

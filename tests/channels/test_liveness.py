@@ -218,6 +218,9 @@ def test_garbage_never_raises_and_little_is_kept(datas: list[bytes]) -> None:
 def test_times_that_are_none_are_refused() -> None:
     with pytest.raises(UsageError, match="patience is above 0"):
         Liveness(counting(0), patience=0)
+    with pytest.raises(UsageError, match="rest is not negative"):
+        Liveness(counting(0), rest=-1)
+    assert Liveness(counting(0), patience=1, rest=0).rest == 0
 
 
 # TCP, on every ground

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -192,9 +193,11 @@ def deaf(stream: aio.MessageStream) -> None:
 
 def test_a_peer_that_asks_on_and_on_and_reads_nothing_costs_no_memory(ground: Ground) -> None:
     most: list[tuple[int, int]] = []
+    asked: list[TcpPeer] = []
 
     async def measure(peer: TcpPeer) -> None:
         peer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        asked.append(peer)
         held = 0
         while not peer._over.done():
             held = max(held, peer.unsent)
@@ -210,8 +213,8 @@ def test_a_peer_that_asks_on_and_on_and_reads_nothing_costs_no_memory(ground: Gr
             stream.send(Message(QUESTION, None, number).pack())
             if number % 1000 == 0:
                 await stream.drain()
-        await stream.drain()
-        await asyncio.sleep(0.2)
+        while not (asked and asked[0].dropped):
+            await asyncio.sleep(0.01)
         stream.abort()
         await stream.wait_lost()
         await ended(server)
@@ -225,9 +228,11 @@ def test_a_peer_that_asks_on_and_on_and_reads_nothing_costs_no_memory(ground: Gr
 
 def test_on_a_long_connection_such_a_flood_costs_no_memory_either(ground: Ground) -> None:
     most: list[tuple[int, int]] = []
+    asked: list[LivelyChannel] = []
 
     async def measure(channel: LivelyChannel) -> None:
         channel.wire.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        asked.append(channel)
         held = 0
         while channel.life.error is None:
             held = max(held, channel.wire.unsent)
@@ -244,8 +249,8 @@ def test_on_a_long_connection_such_a_flood_costs_no_memory_either(ground: Ground
             stream.send(HEAD.pack(LIVENESS, 0) + Message(QUESTION, None, number).pack())
             if number % 1000 == 0:
                 await stream.drain()
-        await stream.drain()
-        await asyncio.sleep(0.2)
+        while not (asked and asked[0].dropped):
+            await asyncio.sleep(0.01)
         stream.abort()
         await stream.wait_lost()
         await ended(server)
@@ -348,3 +353,116 @@ def test_a_peer_that_does_not_know_the_check_ends_the_connection_and_says_where(
         return errors
 
     assert ground.run(program) == {"ProtocolError": 1}
+
+
+# Threads, in virtual time: silence, partition and reset, each in its time
+
+
+class Threads:
+    """A thread's check over TCP at the client, and the socket that the server has accepted."""
+
+    def __init__(self) -> None:
+        self.ground = SimGround()
+        self.peer: livenessblocking.BlockingLiveness
+        self.accepted: socket.socket
+
+    def run(self, program: Callable[[], Any]) -> Any:
+        def opened() -> Any:
+            with self.ground.server:
+                listener = socket.create_server((self.ground.address, PORT))
+            with self.ground.client:
+                messages = blocking.connect((self.ground.address, PORT), FRAMING, timeout=5)
+            self.accepted, _ = listener.accept()
+            self.peer = livenessblocking.over_messages(messages)
+            try:
+                return program()
+            finally:
+                messages.close()
+                self.accepted.close()
+                listener.close()
+
+        return self.ground.run_blocking(opened)
+
+
+@pytest.mark.parametrize("fault", ["silent program", "cut wire", "silent host"])
+def test_a_thread_finds_whatever_does_not_answer_down_after_its_patience_and_rests(fault: str) -> None:
+    threads = Threads()
+
+    def program() -> Any:
+        if fault == "cut wire":
+            threads.ground.wire.cut()
+        elif fault == "silent host":
+            threads.ground.host.silence()
+        began = threads.ground.world.now
+        outcome = threads.peer.check().outcome
+        took = threads.ground.world.now - began
+        with pytest.raises(Resting, match=r"resting for 60\.0 s more"):
+            threads.peer.check()
+        return outcome, took
+
+    assert threads.run(program) == (Outcome.DOWN, pytest.approx(5.0, abs=0.002))
+
+
+def test_a_thread_whose_peer_resets_is_told_so_at_once() -> None:
+    threads = Threads()
+
+    def reset() -> None:
+        time.sleep(1)
+        blocking.MessageSocket(threads.accepted, FRAMING).abort()
+
+    def program() -> float:
+        thread = threading.Thread(target=reset)
+        thread.start()
+        began = threads.ground.world.now
+        with pytest.raises(PeerLost, match="reset"):
+            threads.peer.check()
+        thread.join()
+        return threads.ground.world.now - began
+
+    assert threads.run(program) == pytest.approx(1.01, abs=0.01)
+
+
+def test_a_thread_hears_the_question_within_its_check_and_both_know_both_directions() -> None:
+    threads = Threads()
+
+    def program() -> Any:
+        other = livenessblocking.over_messages(blocking.MessageSocket(threads.accepted, FRAMING))
+        found: list[Outcome | None] = []
+        thread = threading.Thread(target=lambda: found.append(other.check().outcome))
+        thread.start()
+        found.append(threads.peer.check().outcome)
+        thread.join()
+        return found, [each.liveness.counts.asked + each.liveness.counts.answered for each in (threads.peer, other)]
+
+    assert threads.run(program) == ([Outcome.BOTH] * 2, [2, 2])
+
+
+def test_a_thread_listens_as_long_as_it_said_when_nobody_asks() -> None:
+    threads = Threads()
+
+    def program() -> Any:
+        began = threads.ground.world.now
+        heard = list(threads.peer.listen(7))
+        return heard, threads.ground.world.now - began
+
+    assert threads.run(program) == ([], pytest.approx(7.0, abs=0.002))
+
+
+def test_a_reset_ends_a_check_in_asyncio_and_leaves_no_timer(ground: Ground) -> None:
+    async def give_up(peer: TcpPeer) -> None:
+        await asyncio.sleep(0.1)
+        peer.abort()
+
+    async def program() -> None:
+        server = await listening(ground, give_up)
+        with ground.client:
+            peer = await livenessaio.connect_tcp(ground.address, server.port, timeout=5)
+        assert (await peer.check()).outcome is Outcome.BOTH
+        await peer.wait_ended()
+        with pytest.raises(PeerLost, match="reset by peer"):
+            await peer.check()
+        await peer.wait_lost()
+        await ended(server)
+        await server.close()
+
+    ground.run(program)

@@ -168,6 +168,16 @@ def test_what_was_taken_may_be_received_after_the_loss_and_then_the_loss_is_told
     assert caught.value.unacknowledged == (b"mine",)
 
 
+def test_the_silence_of_the_dead_is_counted_from_their_last_byte() -> None:
+    life = Life(LifeSettings(interval=3 * SECOND, timeout=SECOND, misses=2), 0)
+    life.heard(1500 * MILLISECOND)
+    for now in (4500, 5500, 6500):
+        assert life.error is None
+        life.handle_timers(now * MILLISECOND)
+        life.outgoing(now * MILLISECOND)
+    assert str(life.error) == "nothing was heard for 5.000 s and 2 PINGs"
+
+
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 5), st.lists(st.integers(1, 60), max_size=10))
 def test_death_is_found_exactly_at_the_bound_after_the_last_byte(
     interval: int, timeout: int, misses: int, gaps: list[int]

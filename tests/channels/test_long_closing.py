@@ -322,3 +322,36 @@ def test_a_peer_that_never_closes_costs_the_timeout_and_no_error(ground: Ground)
 
     goodbye = FRAMING.encode(b"\5" + bytes(8))
     assert ground.run(program) == ([goodbye, b""], True)  # a FIN, no reset
+
+
+def test_closing_without_time_lets_go_at_once_and_in_order_where_all_is_acknowledged(ground: Ground) -> None:
+    async def tasks() -> Any:
+        told: list[bytes] = []
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            told.append(await reader.read())
+            writer.close()
+
+        with ground.server:
+            server = await asyncio.start_server(listen, ground.address, PORT if ground.virtual else 0)
+        with ground.client:
+            channel = await long.connect(ground.address, server.sockets[0].getsockname()[1], FRAMING)
+        await channel.close(timeout=0)
+        while not told:
+            await asyncio.sleep(0.01)
+        server.close()
+        await asyncio.sleep(0.1)
+        return told[0]
+
+    def threads() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            channel = longblocking.connect(listener.getsockname(), FRAMING)
+        channel.close(timeout=0)
+        with listener, listener.accept()[0] as accepted:
+            accepted.settimeout(10)
+            return accepted.recv(100) + accepted.recv(100)
+
+    assert ground.run(tasks) == FRAMING.encode(b"\5" + bytes(8))
+    assert ground.run_blocking(threads) == FRAMING.encode(b"\5" + bytes(8))

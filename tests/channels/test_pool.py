@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synfin.channels import long, longblocking
-from synfin.channels.errors import ChannelTimeout, PoolClosed
+from synfin.channels.errors import ChannelTimeout, PeerLost, PoolClosed
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
 from synfin.channels.long import LongChannel
@@ -187,6 +187,21 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
         return answer, figures.made, figures.broken
 
     assert ground.run(program) == (b"7", 3, 2)
+
+
+def test_a_connection_that_its_user_saw_break_is_not_kept(ground: Ground) -> None:
+    async def program() -> Any:
+        server, pool = await running(ground, 1)
+        await ask(pool, 1)
+        async with pool.use() as channel:
+            await server.close()
+            with pytest.raises(PeerLost):
+                await channel.receive(timeout=20)
+        figures = pool.metrics
+        await pool.close()
+        return figures.idle, figures.broken, figures.closed, figures.in_use
+
+    assert ground.run(program) == (0, 1, 1, 0)
 
 
 def test_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:

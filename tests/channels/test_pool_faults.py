@@ -183,6 +183,19 @@ def test_a_reset_under_a_user_is_told_to_that_user_and_costs_no_slot() -> None:
     assert run(program, 1, crashes=True) == (b"again", 0, 1)
 
 
+def test_a_connection_that_its_user_saw_break_is_not_kept() -> None:
+    def program(ground: TidySim, pool: BlockingPool) -> Any:
+        with pool.use(5) as channel:
+            ground.restart()  # type: ignore[attr-defined]
+            channel.send(b"?")
+            with pytest.raises(PeerLost):
+                channel.receive(5)
+        figures = pool.metrics
+        return figures.idle, figures.broken, figures.closed, figures.in_use
+
+    assert run(program, 1, crashes=True) == (0, 1, 1, 0)
+
+
 def test_who_waits_for_a_slot_is_served_in_turn_and_gives_up_in_time_while_the_user_is_stuck_with_a_silent_peer() -> None:
     def program(ground: TidySim, pool: BlockingPool) -> Any:
         ask(pool, b"there")

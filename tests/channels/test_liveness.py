@@ -30,8 +30,9 @@ from synfin.channels.liveness import (
     Liveness,
     Message,
     Outcome,
+    Resting,
 )
-from synfin.channels.livenessaio import LivelyChannel, Resting
+from synfin.channels.livenessaio import LivelyChannel
 from synfin.engine.errors import UsageError
 from tests.channels.grounds import Ground, SimGround
 

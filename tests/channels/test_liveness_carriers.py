@@ -15,8 +15,8 @@ from unittest.mock import MagicMock
 import pytest
 
 from synfin.channels import livenessaio, livenessblocking
-from synfin.channels.liveness import LAST, QUESTION, Message, Outcome
-from synfin.channels.livenessaio import Checker, Resting, UdpPeer, UdpPeers
+from synfin.channels.liveness import LAST, QUESTION, Message, Outcome, Resting
+from synfin.channels.livenessaio import Checker, UdpPeer, UdpPeers
 from tests.channels.grounds import Ground, KernelGround, SimGround
 
 
@@ -76,11 +76,7 @@ class Carrier:
         """`side` has sent `data`."""
         self.sent.append((side, data))
         for delay in self.faults.delays(side):
-            asyncio.get_running_loop().call_later(delay, self._arrive, 1 - side, data, arrive)
-
-    def _arrive(self, side: int, data: bytes, arrive: Callable[[int, bytes], None]) -> None:
-        self.arrived[side] += 1
-        arrive(side, data)
+            asyncio.get_running_loop().call_later(delay, arrive, 1 - side, data)
 
 
 class Simulated(Carrier):
@@ -97,7 +93,11 @@ class Simulated(Carrier):
             )
 
     def send(self, side: int, data: bytes) -> None:
-        self.pass_on(side, data, lambda to, data: self.sides[to].received(data))
+        self.pass_on(side, data, self.arrive)
+
+    def arrive(self, side: int, data: bytes) -> None:
+        self.arrived[side] += 1
+        self.sides[side].received(data)
 
     async def close(self) -> None:
         for each in self.sides:
@@ -123,9 +123,17 @@ class Datagrams(Carrier):
                 *relay.get_extra_info("sockname"), lambda _, one, told=told: told.append(one.outcome), patience=self.patience,
                 rest=self.rest,
             )  # fmt: skip
+            peer.datagram_received = self.counting(side, peer.datagram_received)  # type: ignore[method-assign]
             self.relays.append(relay)
             self.peers.append(peer)
             self.sides.append(peer.peer())
+
+    def counting(self, side: int, received: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
+        def counted(data: bytes, addr: Any) -> None:
+            self.arrived[side] += 1
+            received(data, addr)
+
+        return counted
 
     def arrive(self, side: int, data: bytes) -> None:
         if self.open_relays:

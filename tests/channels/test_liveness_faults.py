@@ -14,8 +14,9 @@ from synfin.channels import aio, blocking, livenessaio, livenessblocking, long
 from synfin.channels.errors import ChannelClosed, MessageTooLong, PeerLost
 from synfin.channels.framing import LengthHeader
 from synfin.channels.life import HEAD, LifeSettings
-from synfin.channels.liveness import ANSWER, LAST, QUESTION, SECOND, Learned, Message, Outcome
-from synfin.channels.livenessaio import FRAMING, LIVENESS, LivelyChannel, Resting, TcpPeer
+from synfin.channels.liveness import ANSWER, LAST, QUESTION, SECOND, Learned, Message, Outcome, Resting
+from synfin.channels.livenessaio import FRAMING, LivelyChannel, TcpPeer
+from synfin.channels.livenesslife import LIVENESS
 from tests.channels.grounds import Ground, SimGround
 
 PORT = 7007

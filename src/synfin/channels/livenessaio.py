@@ -7,8 +7,7 @@ Owns the clock, the timer and the carrier. What carries the messages:
 
 - UDP: each is one datagram. A datagram from another address than the connected one is counted, by the kernel or here.
 - TCP: each is one message of LengthHeader(1).
-- A long connection (LivelyChannel): each follows kind 6 and the number 0, beside life.py's kinds. It passes by what the program
-  has not received yet, so a slow program is not taken for a dead path. A silence of `doubt_after` begins a check by itself.
+- A long connection (LivelyChannel): as livenesslife.py says.
 
 Times are seconds here, nanoseconds in Learned.
 """
@@ -20,29 +19,22 @@ from typing import Any, Final, cast
 
 from synfin.channels.aio import MessageProtocol, MessageServer, serving
 from synfin.channels.asyncparts import connected
-from synfin.channels.errors import ChannelError, ProtocolError
+from synfin.channels.errors import ChannelError
 from synfin.channels.framing import Framing, LengthHeader
-from synfin.channels.life import HEAD, LifeSettings
-from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness
+from synfin.channels.life import LifeSettings
+from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness, Resting
+from synfin.channels.livenesslife import LivelyLife, Told, doubt
 from synfin.channels.long import DEFAULT, LongChannel, check_framing
-from synfin.engine.errors import UsageError
 
 PATIENCE: Final = 5.0
 REST: Final = 60.0
 PEERS: Final = 64  # addresses that a UDP listener keeps
-LIVENESS: Final = 6  # kind, beside life.py's
 FRAMING: Final = LengthHeader(1, limit=TWO.size)
-
-Told = Callable[[Learned], None]
 
 
 def fresh() -> int:
     """A number of 64 bits that nobody guesses."""
     return secrets.randbits(64)
-
-
-class Resting(ChannelError):
-    """A check would begin before the rest after a failed one is over, or beside one that goes on."""
 
 
 class Checker:
@@ -74,9 +66,8 @@ class Checker:
     async def check(self) -> Learned:
         """Begin a check, or join the one that goes on, and wait for its end: `patience` at most, twice that where the peer has
         asked meanwhile. Raises Resting; what ended the connection."""
-        if not self.liveness.busy and not self.ask():
-            seconds = (self.liveness.rests_until() - self.now()) / SECOND
-            raise Resting(f"resting for {seconds:.1f} s more after a check that failed")
+        self.liveness.begin(self.now())
+        self._act()
         waiter: asyncio.Future[Learned] = self._loop.create_future()
         self._waiters.append(waiter)
         try:
@@ -306,68 +297,55 @@ async def listen_tcp(
 
 class LivelyChannel(LongChannel):
     """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds
-    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection.
-    `dropped` counts the check's messages for which there was no room."""
+    (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
+
+    life: LivelyLife
 
     def __init__(
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[Any], None] | None" = None, *,
         told: Told | None = None, doubt_after: float | None = None, patience: float = PATIENCE, rest: float = REST,
     ) -> None:  # fmt: skip
-        if doubt_after is not None and doubt_after <= 0:
-            raise UsageError(f"doubt begins after more than 0 seconds, not {doubt_after}")
+        self._doubt_after = doubt(doubt_after, framing)
+        self._liveness = Liveness(fresh, patience=round(patience * SECOND), rest=round(rest * SECOND))
+        self._hears = told
+        self._ends: list[asyncio.Future[Learned]] = []  # of who waits for the end of a check
         super().__init__(framing, settings, made)
-        if framing.limit < HEAD.size + TWO.size:
-            raise UsageError(f"the framing's limit must leave room for {HEAD.size + TWO.size} bytes")
-        self.checker = Checker(self._say, told, patience=patience, rest=rest)
-        self._doubt_after = None if doubt_after is None else round(doubt_after * SECOND)
-        self._doubts: asyncio.TimerHandle | None = None
-        self.dropped = 0
+
+    def _make_life(self, settings: LifeSettings, now: int) -> LivelyLife:
+        return LivelyLife(settings, now, self._liveness, self._doubt_after, self._learned)
+
+    def _learned(self, learned: Learned) -> None:
+        if learned.outcome is not None:
+            for end in self._ends:
+                if not end.done():
+                    end.set_result(learned)
+        if self._hears is not None:
+            self._hears(learned)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages of the check found no room."""
+        return self.life.dropped
 
     async def check(self) -> Learned:
         """See Checker; raises what ended the connection too."""
         if self.life.error is not None:
             raise self.life.error
-        return await self.checker.check()
-
-    def _say(self, data: bytes) -> None:
-        if self.wire.paused:
-            self.dropped += 1
-        elif self.life.error is None:
-            self.wire.send(HEAD.pack(LIVENESS, 0) + data)
-
-    def _begin(self) -> None:
-        super()._begin()
-        self._watch()
-
-    def _received(self, messages: MutableSequence[bytes]) -> None:
-        others = []
-        for message in messages:
-            if message[:1] != bytes([LIVENESS]):
-                others.append(message)
-            elif len(message) < HEAD.size:
-                error = ProtocolError(f"a message of {len(message)} bytes has no kind and number", offset=0, limit=HEAD.size)
-                self.life.ended(error)
-                self.wire.refuse(error)
-            else:
-                self.checker.received(message[HEAD.size :])
-        super()._received(others)
-
-    def _watch(self) -> None:
-        """Set the timer for the moment at which the silence will have been too long, or the rest be over."""
-        if self._doubt_after is not None and self.life.error is None:
-            due = max(self.life.heartbeat.last_heard + self._doubt_after, self.checker.liveness.rests_until())
-            if due <= self._now():
-                self.checker.ask()
-                due = self._now() + self._doubt_after
-            self._doubts = self._loop.call_at(due / SECOND, self._watch)
+        self.life.liveness.begin(self._now())
+        self._soon()
+        end: asyncio.Future[Learned] = self._loop.create_future()
+        self._ends.append(end)
+        try:
+            return await end
+        finally:
+            self._ends.remove(end)
 
     def _changed(self) -> None:
         super()._changed()
         if self.life.error is not None:
-            self.checker.close(self.life.error)
-            if self._doubts is not None:
-                self._doubts.cancel()
-                self._doubts = None
+            for end in self._ends:
+                if not end.done():
+                    end.set_exception(self.life.error)
 
 
 async def connect_lively(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from synfin.channels.blocking import MessageSocket
 from synfin.channels.errors import ChannelTimeout
 from synfin.channels.liveness import NEVER, SECOND, Learned, Liveness
-from synfin.channels.livenessaio import PATIENCE, REST, Resting, fresh
+from synfin.channels.livenessaio import PATIENCE, REST, fresh
 from synfin.channels.threadparts import deadline, left, over
 from synfin.channels.waiting import READ, wait
 
@@ -34,10 +34,7 @@ class BlockingLiveness:
     def check(self) -> Learned:
         """Ask, and wait for the end of the check: `patience` at most, twice that where the peer has asked meanwhile. Raises
         Resting, and what the carrier raises."""
-        now = time.monotonic_ns()
-        if not self.liveness.busy and not self.liveness.ask(now):
-            seconds = (self.liveness.rests_until() - now) / SECOND
-            raise Resting(f"resting for {seconds:.1f} s more after a check that failed")
+        self.liveness.begin(time.monotonic_ns())
         while True:
             for learned in self._step(None):
                 if learned.outcome is not None:

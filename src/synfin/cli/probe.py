@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 
 from synfin.channels import livenessaio
 from synfin.channels.errors import ChannelError
-from synfin.channels.liveness import Learned, Outcome
-from synfin.channels.livenessaio import Resting, TcpPeer
+from synfin.channels.liveness import Learned, Outcome, Resting
+from synfin.channels.livenessaio import TcpPeer
 from synfin.words import Text
 
 BOTH_DIRECTIONS: Final = 0  # exit status

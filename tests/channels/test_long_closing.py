@@ -355,3 +355,61 @@ def test_closing_without_time_lets_go_at_once_and_in_order_where_all_is_acknowle
 
     assert ground.run(tasks) == FRAMING.encode(b"\5" + bytes(8))
     assert ground.run_blocking(threads) == FRAMING.encode(b"\5" + bytes(8))
+
+
+def test_what_the_peer_said_before_it_knew_of_the_goodbye_is_taken_and_acknowledged_in_asyncio() -> None:
+    """Its messages are on their way when this side, which reads, has nothing left to say and closes."""
+    ground = SimGround(delay=0.1)
+    took: list[bytes] = []
+    ends_of: list[Any] = []
+
+    async def talk(channel: LongChannel) -> None:
+        for message in MESSAGES:
+            await channel.send(message)
+        await channel.close()
+        ends_of.append((type(channel.life.error), channel.unacknowledged))
+
+    async def program() -> Any:
+        with ground.server:
+            server = await long.serve(talk, ground.address, PORT, FRAMING, PATIENT)
+        with ground.client:
+            channel = await long.connect(ground.address, PORT, FRAMING, PATIENT)
+        reader = asyncio.create_task(take_all(channel, took))
+        await asyncio.sleep(0.15)  # the server has sent, and nothing has come
+        assert took == []
+        await channel.close()
+        await reader
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return dict(server.errors), resets(ground)
+
+    assert ground.run(program) == ({}, (0, 0))
+    assert (took, ends_of) == (MESSAGES, [ORDERLY])
+
+
+def test_after_our_fin_the_wire_drops_what_is_still_said() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        heard: list[bytes] = []
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.read())
+            await asyncio.sleep(1)
+            writer.close()
+
+        with ground.server:
+            server = await asyncio.start_server(listen, ground.address, PORT)
+        with ground.client:
+            channel = await long.connect(ground.address, PORT, FRAMING)
+        closing = asyncio.create_task(channel.close())
+        await asyncio.sleep(0.1)
+        assert channel.life.left
+        channel.wire.send(b"as a liveness check would")
+        await closing
+        server.close()
+        await asyncio.sleep(1)
+        return heard
+
+    assert ground.run(program) == [FRAMING.encode(b"\5" + bytes(8))]

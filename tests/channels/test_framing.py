@@ -152,6 +152,32 @@ def test_a_number_that_no_varint_holds_is_refused(number: int) -> None:
         varint.encode(number)
 
 
+@pytest.mark.parametrize(
+    ("number", "wire"),
+    [
+        (0, "00"), (1, "01"), (126, "7e"), (127, "7f"), (128, "8001"), (129, "8101"), (16_383, "ff7f"), (16_384, "808001"),
+        ((1 << 56) - 1, "ff" * 7 + "7f"), (1 << 56, "80" * 8 + "01"), ((1 << 63) - 1, "ff" * 8 + "7f"),
+    ],
+)  # fmt: skip
+def test_the_numbers_at_which_a_varint_grows(number: int, wire: str) -> None:
+    encoded = bytes.fromhex(wire)
+    assert varint.encode(number) == encoded
+    assert varint.decode(b"?" + encoded + b"?", 1, len(encoded) + 2) == (number, len(encoded))
+    assert varint.width(number) == len(encoded)
+
+
+@pytest.mark.parametrize("longest", [1, 2, 9])
+def test_a_varint_goes_on_for_no_more_than_its_longest_form(longest: int) -> None:
+    held = b"\x80" * longest
+    assert varint.decode(held, 0, longest - 1, longest) == (0, 0)
+    with pytest.raises(ValueError, match=f"a varint goes on after {longest} bytes"):
+        varint.decode(held, 0, longest, longest)
+    if longest == 9:
+        assert varint.decode(held, 0, 8) == (0, 0)
+        with pytest.raises(ValueError, match="a varint goes on after 9 bytes"):
+            varint.decode(held, 0, 9)
+
+
 def test_300_is_two_bytes_as_the_format_says() -> None:
     assert varint.encode(300) == b"\xac\x02"
 

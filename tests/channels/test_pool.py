@@ -189,6 +189,22 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
     assert ground.run(program) == (b"7", 3, 2)
 
 
+def test_a_pool_without_an_idle_limit_keeps_its_connections_and_needs_no_timer() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        server, pool = await running(ground, 2, idle_limit=None, check=None)
+        await asyncio.gather(ask(pool, 1), ask(pool, 2))
+        timer = pool._timer
+        await asyncio.sleep(1_000)
+        answer, figures = await ask(pool, 3), pool.metrics
+        await pool.close()
+        await server.close()
+        return timer, answer, figures.made, figures.idle
+
+    assert ground.run(program) == (None, b"3", 2, 2)
+
+
 def test_a_connection_that_its_user_saw_break_is_not_kept(ground: Ground) -> None:
     async def program() -> Any:
         server, pool = await running(ground, 1)

@@ -353,6 +353,7 @@ def test_an_asyncio_pool_whose_peer_is_silent_closes_in_time_too() -> None:
         began = ground.world.now
         await pool.close(3)
         took = ground.world.now - began
+        assert all(channel.wire._lost.done() for channel in held)
         pool.release(held[3])
         figures = pool.metrics
         await server.close()

@@ -149,7 +149,6 @@ class Pool:
         except ChannelError:
             pass  # whoever used it had it acknowledged, or did not mind
         finally:
-            channel.abort()
             await channel.wait_lost()
 
     def _arm(self) -> None:

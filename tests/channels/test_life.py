@@ -46,6 +46,13 @@ def test_a_heartbeat_that_cannot_be_is_refused(times: tuple[int, int, int]) -> N
         Heartbeat(*times, now=0)
 
 
+def test_who_watches_nothing_has_no_deadline_and_no_bound() -> None:
+    watch = Heartbeat(NEVER, 2, 3, now=100)
+    watch.heard(200)
+    assert (watch.next_deadline(), watch.ask(NEVER - 1), LifeSettings(interval=NEVER).detection) == (NEVER, False, NEVER)
+    assert LifeSettings(interval=10, timeout=2, misses=3).detection == 16
+
+
 @given(st.integers(0, 1 << 30), st.integers(1, 1000), st.integers(0, 20))
 def test_the_backoff_is_within_its_doubling_bounds_and_starts_anew(seed: int, base: int, more: int) -> None:
     cap = base + more * base

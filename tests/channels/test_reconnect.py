@@ -291,6 +291,35 @@ def test_threads_lose_no_message_silently_and_none_is_taken_twice(fault: str, se
     assert made > 1 or fault == "cut"
 
 
+def test_a_slow_reader_is_no_reason_to_connect_anew() -> None:
+    ground = SimGround()
+    small = LifeSettings(interval=SECOND, timeout=SECOND, misses=1, window=2, queue=2)
+
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+
+        def dial() -> LongSocket:
+            with ground.client:
+                return longblocking.connect((ground.address, PORT), FRAMING, small, timeout=1)
+
+        keeper = BlockingReconnecting(dial, quick())
+        channel = keeper.channel()
+        other = LongSocket(listener.accept()[0], FRAMING, small)
+        for _ in range(2):
+            channel.send(b"not taken")
+        with pytest.raises(ChannelTimeout, match="no room to send within 30 s"):
+            keeper.channel().send(b"no room", timeout=30)
+        same = keeper.channel() is channel
+        with pytest.raises(PeerLost, match="not all was acknowledged within 3 s of closing; 2 messages") as caught:
+            keeper.close(timeout=3)
+        other.close()
+        listener.close()
+        return same, keeper.made, caught.value.unacknowledged
+
+    assert in_a_world(ground, program) == (True, 1, (b"not taken", b"not taken"))
+
+
 def test_threads_give_up_after_their_attempts(ground: Ground) -> None:
     def program() -> Any:
         with keeper_of(ground, (ground.address, nobody(ground)), attempts=3) as keeper:

@@ -50,34 +50,43 @@ class _Wire(MessageProtocol):
 
     @property
     def paused(self) -> bool:
+        """Whether nothing can be sent now: the transport has enough to write."""
         return self._paused
 
     def refuse(self, error: ChannelError) -> None:
+        """Reset the connection: the peer's messages mean nothing."""
         self._refuse(error)
 
     def send(self, message: Buffer) -> None:
-        if self._unable is None:  # nothing goes after our FIN; why the connection ended is the life's to tell
+        """See MessageProtocol; after our FIN nothing goes and nothing is raised: the life tells why the connection ended."""
+        if self._unable is None:
             super().send(message)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
         super().connection_made(transport)
         self.channel._begin()
 
     def data_received(self, data: bytes) -> None:
+        """See asyncio."""
         self.channel._heard()
         super().data_received(data)
 
     def eof_received(self) -> bool:
+        """See asyncio."""
         super().eof_received()
         return False  # our FIN answers the peer's: what was not said before it cannot be said
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
+        """See MessageProtocol."""
         self.channel._received(messages)
 
     def stream_ended(self, error: ChannelError) -> None:
+        """See MessageProtocol."""
         self.channel._ended(error)
 
     def resume_writing(self) -> None:
+        """See asyncio."""
         super().resume_writing()
         self.channel._pump()
 

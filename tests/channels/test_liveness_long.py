@@ -84,13 +84,14 @@ def test_doubt_begins_a_check_after_the_silence_again_after_the_rest_and_never_w
 
 
 def test_a_message_of_the_check_counts_among_those_of_the_stream_and_one_cut_short_is_an_error() -> None:
-    side, _ = life()
+    side, told = life()
     side.received(carried(Message(QUESTION, None, 1)))
     with pytest.raises(ProtocolError, match=r"\(message 1 of the stream"):
         side.received(b"\6short")
     side.received(carried(Message(QUESTION, None, 2)))
     assert (side.liveness.counts.answered, side.outgoing(0), side.next_deadline()) == (1, [], NEVER)
     side.handle_timers(100 * SECOND)
+    assert [one.outcome for one in told] == [None]  # nothing is learnt of a connection that has ended
 
 
 # Threads

@@ -346,6 +346,34 @@ def test_garbage_ends_the_exchange_and_tells_all_who_wait(
     assert ground.run_blocking(program) == [what] * 4
 
 
+@both
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_handler_may_end_the_exchange_itself(ground: Ground, front: Front, how: str) -> None:
+    def program() -> Any:
+        def leave(request: bytes) -> bytes:
+            getattr(served.exchange, how)()
+            return request
+
+        served, exchange = pair(ground, front, leave)
+        with pytest.raises((ChannelClosed, PeerLost)):
+            exchange.ask(b"leave", PATIENCE)
+        served.end()
+        exchange.abort()
+
+    ground.run_blocking(program)
+
+
+@pytest.mark.parametrize("front", FRONTS, ids=repr)
+def test_a_framing_that_cannot_carry_an_exchange_leaves_the_socket_as_it_was(front: Front) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        before = threading.active_count()
+        for wrong in (Delimiter(), LengthHeader(4, limit=HEAD.size - 1)):
+            with pytest.raises(UsageError, match="a framing with a length header and a limit of 9 bytes or more"):
+                front.over(ours, framing=wrong)
+        assert (ours.getblocking(), threading.active_count()) == (True, before)
+
+
 def test_what_cannot_be_an_exchange_is_refused(ground: Ground) -> None:
     def program() -> None:
         with ground.server:

@@ -343,6 +343,19 @@ def test_who_still_takes_asks_behind_its_goodbye_and_leaves_when_all_before_the_
     assert one.leaves(taking=True)
 
 
+def test_what_was_taken_is_acknowledged_before_our_fin() -> None:
+    one, other = sides()
+    one.close()
+    assert carry(one, other) == [5]
+    other.send(b"a")
+    assert carry(other, one) == [1]
+    assert one.leaves(taking=False)  # nobody asked for it
+    assert one.take(0) == b"a"
+    assert not one.leaves(taking=False)
+    assert carry(one, other) == [2]
+    assert one.leaves(taking=False)
+
+
 def test_what_comes_after_the_answer_is_not_waited_for() -> None:
     one, other = sides()
     one.close(taking=True)

@@ -413,3 +413,88 @@ def test_after_our_fin_the_wire_drops_what_is_still_said() -> None:
         return heard
 
     assert ground.run(program) == [FRAMING.encode(b"\5" + bytes(8))]
+
+
+def test_what_the_peer_said_before_it_knew_of_the_goodbye_is_taken_and_acknowledged_in_threads() -> None:
+    for seed in range(8):  # who of the reader and the closer runs first, when both are woken
+        ground = SimGround(seed, delay=0.1)
+        took: list[bytes] = []
+
+        def program(ground: SimGround = ground, took: list[bytes] = took) -> Any:
+            with ground.server:
+                listener = socket.create_server((ground.address, PORT))
+            with ground.client:
+                channel = longblocking.connect((ground.address, PORT), FRAMING, PATIENT)
+            other = LongSocket(listener.accept()[0], FRAMING, PATIENT)
+            reader = threading.Thread(target=socket_take_all, args=(channel, took))
+            reader.start()
+            time.sleep(0.05)
+            for message in MESSAGES:
+                other.send(message)
+            leaving = threading.Thread(target=other.close)
+            leaving.start()
+            channel.close()
+            reader.join()
+            leaving.join()
+            listener.close()
+            return ends(channel.life, other.life), resets(ground)
+
+        assert ground.run_blocking(program) == ([ORDERLY, ORDERLY], (0, 0)), seed
+        assert took == MESSAGES
+
+
+@pytest.mark.parametrize("form", ["asyncio", "threads"])
+def test_who_has_stopped_reading_waits_for_nobody_to_read_when_it_closes(form: str) -> None:
+    """One of two messages was received; the other is told to the peer as not acknowledged, at once."""
+    ground = SimGround()
+
+    async def tasks() -> Any:
+        async def talk(channel: LongChannel) -> None:
+            for message in (b"1", b"2"):
+                await channel.send(message)
+            await channel.close()
+
+        with ground.server:
+            server = await long.serve(talk, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await long.connect(ground.address, PORT, FRAMING)
+        assert await channel.receive() == b"1"
+        await asyncio.sleep(1)
+        began = ground.world.now
+        await channel.close()
+        took = ground.world.now - began
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return took, dict(server.errors)
+
+    def threads() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            channel = longblocking.connect((ground.address, PORT), FRAMING)
+        other = LongSocket(listener.accept()[0], FRAMING)
+        for message in (b"1", b"2"):
+            other.send(message)
+        told: list[Any] = []
+
+        def leave() -> None:
+            try:
+                other.close()
+            except PeerLost as error:
+                told.append(error.unacknowledged)
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        assert channel.receive() == b"1"
+        time.sleep(1)
+        began = ground.world.now
+        channel.close()
+        took = ground.world.now - began
+        leaving.join()
+        listener.close()
+        return took, {"PeerLost": len(told)} if told == [(b"2",)] else told
+
+    took, errors = ground.run(tasks) if form == "asyncio" else ground.run_blocking(threads)
+    assert took == pytest.approx(0.02, abs=0.001)  # a round trip: our FIN, the peer's
+    assert errors == {"PeerLost": 1}

@@ -452,6 +452,40 @@ def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the
     assert ground.run(program) is True
 
 
+def test_who_asks_a_peer_that_reads_nothing_waits_when_the_transport_is_full() -> None:
+    ground, size = SimGround(), 100_000
+
+    async def program() -> Any:
+        made: list[asyncio.StreamWriter] = []
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            made.append(writer)
+
+        with ground.server:
+            server = await asyncio.start_server(accept, ground.address, PORT)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                while sent < 64:
+                    await channel.submit(bytes(size))
+                    sent += 1
+                    await asyncio.sleep(0.1)
+        held = channel.unsent
+        channel.abort()
+        await channel.wait_lost()
+        made[0].transport.abort()
+        server.close()
+        await server.wait_closed()
+        return sent, held
+
+    sent, held = ground.run(program)
+    assert sent < 30
+    assert held <= 65_536 + size + 100  # the transport's high-water mark, and a request
+
+
 def test_after_a_partition_the_answers_that_were_late_are_dropped_and_the_next_call_gets_its_own() -> None:
     ground = SimGround()
 

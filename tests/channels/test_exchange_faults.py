@@ -11,13 +11,14 @@ from synfin.channels import exchangeblocking
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, PeerDead, PeerLost, ProtocolError
 from synfin.channels.exchange import HEAD, REQUEST
 from synfin.channels.heartbeat import SECOND
-from synfin.channels.life import DATA
+from synfin.channels.life import ACK, DATA, GOODBYE
 from synfin.channels.life import HEAD as LIFE_HEAD
 from tests.channels.exchange_threads import FRAMING, FRONTS, PORT, QUICK, Front, TidySim, pair, serve
 
 BOUND = QUICK.detection / SECOND  # 16 s
 LONG = FRONTS[1]
 both = pytest.mark.parametrize("front", FRONTS, ids=repr)
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 def same(request: bytes) -> bytes:
@@ -319,3 +320,55 @@ def test_closing_a_long_connection_to_a_peer_that_vanished_is_over_in_time_and_t
         return took, len(lost.value.unacknowledged), type(served.end())
 
     assert ground.run_blocking(program) == (pytest.approx(3.0), 1, PeerDead)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.015, 0.03, 0.045, 0.055, 0.06, 0.065, 0.07, 0.1])
+def test_closing_while_answers_are_on_their_way_is_an_orderly_end_for_both(after: float) -> None:
+    ground = TidySim()
+
+    def program() -> Any:
+        def slow(request: bytes) -> bytes:
+            time.sleep(0.04 if request == b"0" else 0.002)
+            return request
+
+        served, exchange = pair(ground, LONG, slow)
+        for number in range(10):
+            exchange.submit(b"%d" % number)
+        time.sleep(after)
+        exchange.close()
+        return served.end(), ground.peer.stack.counters.resets_out, ground.host.stack.counters.resets_out
+
+    assert ground.run_blocking(program) == (None, 0, 0)
+
+
+def test_the_peers_goodbye_ends_our_calls_at_once_and_its_requests_are_not_answered_any_more() -> None:
+    ground = TidySim()
+
+    def program() -> Any:
+        gate, asked = threading.Event(), []
+
+        def slow(request: bytes) -> bytes:
+            asked.append(request)
+            gate.wait()
+            return request
+
+        served = serve(ground, LONG, slow)
+        with ground.client:
+            sock, decoder = socket.create_connection((ground.address, PORT)), FRAMING.decoder()
+        requests = [LIFE_HEAD.pack(DATA, number) + HEAD.pack(REQUEST, number) + b"?" for number in (1, 2, 3)]
+        sock.sendall(b"".join(map(FRAMING.encode, requests)))
+        served.ready.wait()
+        call = served.exchange.submit(b"from the server")
+        sock.sendall(FRAMING.encode(LIFE_HEAD.pack(GOODBYE, 3)))
+        with pytest.raises(ChannelClosed, match="the peer has said goodbye"):
+            call.result(5)
+        gate.set()
+        sock.sendall(FRAMING.encode(LIFE_HEAD.pack(ACK, 1)))
+        sock.shutdown(socket.SHUT_WR)
+        error, found = served.end(), list[bytes]()
+        while data := sock.recv(10_000):
+            found += [message[LIFE_HEAD.size :] for message in decoder.feed(data) if message[0] == DATA]
+        sock.close()
+        return asked, found, error
+
+    assert ground.run_blocking(program) == ([b"?"], [HEAD.pack(REQUEST, 1) + b"from the server"], None)

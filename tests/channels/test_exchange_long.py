@@ -232,3 +232,25 @@ def test_over_loss_and_reordering_every_call_gets_its_own_answer(seed: int) -> N
         return answers
 
     assert ground.run(program) == [(b"%d " % number * 300)[::-1] for number in range(40)]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.015, 0.03, 0.045, 0.055, 0.06, 0.065, 0.07, 0.1])
+def test_closing_while_answers_are_on_their_way_is_an_orderly_end_for_both(after: float) -> None:
+    ground = SimGround()
+
+    async def slow(request: bytes) -> bytes:
+        await asyncio.sleep(0.04 + request[0] / 500)
+        return request
+
+    async def program() -> Any:
+        server, channel = await pair(ground, slow)
+        calls = [await channel.submit(bytes([number])) for number in range(10)]
+        await asyncio.sleep(after)
+        await channel.close()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.sleep(1)
+        left, errors = server.connections, dict(server.errors)
+        await server.close()
+        return left, errors, ground.peer.stack.counters.resets_out, ground.host.stack.counters.resets_out
+
+    assert ground.run(program) == (0, {}, 0, 0)

@@ -18,6 +18,7 @@ from tests.channels.exchange_threads import FRAMING, FRONTS, PATIENCE, PORT, QUI
 from tests.channels.grounds import Ground
 
 both = pytest.mark.parametrize("front", FRONTS, ids=repr)
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 def double(request: bytes) -> bytes:
@@ -81,6 +82,7 @@ def test_a_late_answer_is_never_the_next_calls_and_the_timeout_is_told(ground: G
 def test_both_sides_ask_and_a_handler_may_ask_back(ground: Ground, front: Front) -> None:
     def program() -> Any:
         def forward(request: bytes) -> bytes:
+            served.ready.wait()
             return b"server heard " + bytes(served.exchange.ask(b"what about " + request, PATIENCE))
 
         served, exchange = pair(ground, front, forward, lambda request: request + b"!")
@@ -351,6 +353,7 @@ def test_garbage_ends_the_exchange_and_tells_all_who_wait(
 def test_a_handler_may_end_the_exchange_itself(ground: Ground, front: Front, how: str) -> None:
     def program() -> Any:
         def leave(request: bytes) -> bytes:
+            served.ready.wait()
             getattr(served.exchange, how)()
             return request
 

@@ -24,6 +24,8 @@ FRAMING = LengthHeader(4)
 SETTINGS = LifeSettings(interval=100 * SECOND, timeout=10 * SECOND, misses=2)  # dead after 120 s: the pool's check is quicker
 BOUND = SETTINGS.detection / SECOND
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 def serve(listener: socket.socket) -> None:
     """Accept and echo until the listener closes, each connection in a thread of its own."""

@@ -73,7 +73,8 @@ class LongExchange(Calls, LongChannel):
             self._soon()
 
     def _can_say(self) -> bool:
-        return self.life.error is None and not self.life.closing
+        life = self.life  # who has said goodbye waits for no answer
+        return life.error is None and not life.closing and not life.peer_goodbye
 
     def _why_not(self) -> ChannelError | None:
         if self.life.error is None and self.life.closing:
@@ -101,6 +102,7 @@ class LongExchange(Calls, LongChannel):
             self._cancel_handlers()
         elif self.life.peer_goodbye and not self.life.inbox:
             self._stop(ChannelClosed("the peer has said goodbye"))
+            self._cancel_handlers()
 
 
 async def connect(

@@ -61,9 +61,10 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
             self._go()
 
     def _put_answer(self, message: bytes) -> None:
-        with self._changed:
-            if self.life.error is None and not self.life.closing:
-                self.life.send(message)
+        life = self.life
+        with self._changed:  # who has said goodbye waits for no answer
+            if life.error is None and not life.closing and not life.peer_goodbye:
+                life.send(message)
                 self._go()
 
     def _why_not(self) -> ChannelError | None:
@@ -82,7 +83,7 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
         except ProtocolError as error:
             life.ended(error)
         if life.peer_goodbye and life.error is None:
-            self._stop(ChannelClosed("the peer has said goodbye"), answer=True)
+            self._stop(ChannelClosed("the peer has said goodbye"), answer=False)
 
     def _run(self) -> None:
         super()._run()

@@ -425,6 +425,26 @@ def test_the_peers_end_ends_the_calls_that_wait(ground: Ground) -> None:
     ground.run(program)
 
 
+def test_who_has_finished_still_gets_the_answers_to_what_it_asked(ground: Ground) -> None:
+    held = Held()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(held, ground.address, port(ground), FRAMING)
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING)
+            async with channel:
+                call = await channel.submit(b"a")
+                channel.finish()
+                await held.has(b"a")
+                await asyncio.sleep(0.1)  # the FIN has come
+                held.answer(b"a")
+                return await call
+
+    assert ground.run(program) == b"to a"
+
+
 def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the_limit() -> None:
     ground, size = SimGround(), 10_000
 

@@ -228,16 +228,26 @@ def test_a_peer_that_takes_no_answers_is_given_up_within_the_bound(front: Front)
     ground = TidySim()
 
     def program() -> Any:
-        done = threading.Event()
-        served = serve(ground, front, lambda _: bytes(200_000), limit=50)
+        done, ours = threading.Event(), []
+
+        def handler(request: bytes) -> bytes:
+            if not ours:
+                served.ready.wait()
+                ours.append(served.exchange.submit(b"?"))
+            return bytes(200_000)
+
+        served = serve(ground, front, handler, limit=50)
         asking = threading.Thread(target=flood, args=(ground, front, 50, b"?", done))
         began = time.monotonic()
         asking.start()
         error = served.end()
+        assert isinstance(error, PeerLost)
         took = time.monotonic() - began
         done.set()
         asking.join()
-        return type(error), str(error), took
+        with pytest.raises(type(error)):
+            ours[0].result(0)
+        return type(error), error.what, took
 
     kind, said, took = ground.run_blocking(program)
     if front.long:

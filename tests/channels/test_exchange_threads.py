@@ -203,6 +203,7 @@ def test_closing_ends_the_calls_that_wait_and_nothing_can_be_asked_any_more(grou
         waiting = threading.Thread(target=wait)
         waiting.start()
         exchange.close()
+        assert not exchange._thread.is_alive()
         waiting.join()
         with pytest.raises(ChannelClosed) as caught:
             exchange.ask(b"?", PATIENCE)
@@ -282,6 +283,7 @@ def test_an_abort_ends_the_calls_here_and_is_the_loss_of_the_peer_there(ground: 
         if front.long:
             exchange.flush(PATIENCE)
         exchange.abort()
+        assert not exchange._thread.is_alive()
         exchange.abort()
         with pytest.raises(ChannelClosed) as caught:
             call.result(PATIENCE)

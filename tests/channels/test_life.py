@@ -106,6 +106,17 @@ def test_an_acknowledgment_waits_for_its_delay_or_a_quarter_of_the_window() -> N
     assert one.unacknowledged == (b"\3",)
 
 
+def test_the_delay_of_an_acknowledgment_counts_from_the_first_message_that_waits_for_it() -> None:
+    one, other = sides(ack_delay=5)
+    for message in (b"a", b"b", b"c"):
+        one.send(message)
+    carry(one, other)
+    for now in (100, 103, 104):
+        other.take(now)
+        assert other.next_deadline() == 105
+    assert (carry(other, one, 105), one.unacknowledged) == ([2], ())
+
+
 def test_no_more_than_the_window_flies_and_no_more_than_the_queue_waits() -> None:
     one, other = sides(window=2, queue=3)
     assert [one.send(b"a"), one.send(b"b"), one.send(b"c")] == [1, 2, 3]

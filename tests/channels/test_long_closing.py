@@ -353,8 +353,49 @@ def test_closing_without_time_lets_go_at_once_and_in_order_where_all_is_acknowle
             accepted.settimeout(10)
             return accepted.recv(100) + accepted.recv(100)
 
-    assert ground.run(tasks) == FRAMING.encode(b"\5" + bytes(8))
-    assert ground.run_blocking(threads) == FRAMING.encode(b"\5" + bytes(8))
+    for found in (ground.run(tasks), ground.run_blocking(threads)):
+        assert found == FRAMING.encode(b"\5" + bytes(8))
+        if isinstance(ground, SimGround):
+            assert resets(ground) == (0, 0)
+
+
+@pytest.mark.parametrize("form", ["asyncio", "threads"])
+def test_a_peer_whose_program_is_busy_elsewhere_answers_the_fin_all_the_same(form: str) -> None:
+    ground = SimGround()
+
+    async def tasks() -> Any:
+        lives: list[Any] = []
+
+        async def busy(channel: LongChannel) -> None:
+            lives.append(channel.life)
+            await asyncio.sleep(1000)
+
+        with ground.server:
+            server = await long.serve(busy, ground.address, PORT, FRAMING)
+        with ground.client:
+            channel = await long.connect(ground.address, PORT, FRAMING)
+        await asyncio.sleep(1)
+        await channel.close()
+        at = ground.world.now
+        await server.close()
+        return at, ends(channel.life, *lives)
+
+    def threads() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            channel = longblocking.connect((ground.address, PORT), FRAMING)
+        other = LongSocket(listener.accept()[0], FRAMING)
+        time.sleep(1 - ground.world.now + 0.02)
+        channel.close()
+        at = ground.world.now
+        other.close()
+        listener.close()
+        return at, ends(channel.life, other.life)
+
+    found = ground.run(tasks) if form == "asyncio" else ground.run_blocking(threads)
+    assert found == (pytest.approx(1.04, abs=0.001), [ORDERLY, ORDERLY])
+    assert resets(ground) == (0, 0)
 
 
 def test_what_the_peer_said_before_it_knew_of_the_goodbye_is_taken_and_acknowledged_in_asyncio() -> None:

@@ -291,6 +291,29 @@ def test_a_fin_without_a_goodbye_is_a_loss_and_is_answered_by_fin(ground: Ground
     assert ground.run_blocking(program) == (19, b"", (b"taken?",))
 
 
+def test_a_fin_without_a_goodbye_is_answered_by_a_reset_where_a_message_would_be_cut_short(ground: Ground) -> None:
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            channel = longblocking.connect(listener.getsockname(), FRAMING, QUICK, timeout=5)
+        accepted = listener.accept()[0]
+        accepted.settimeout(5)
+        for _ in range(30):
+            channel.send(bytes(1_000_000))  # more than the sockets take
+        accepted.shutdown(socket.SHUT_WR)
+        with pytest.raises(PeerLost, match="without a goodbye; 30 messages not acknowledged"):
+            channel.receive(5)
+        channel.close()
+        with pytest.raises(ConnectionResetError):
+            while accepted.recv(1 << 20):
+                pass
+        accepted.close()
+        listener.close()
+
+    ground.run_blocking(program)
+
+
 def test_an_orderly_end_of_the_peers_does_not_hide_what_it_did_not_acknowledge() -> None:
     """The receiver is told ChannelClosed when the goodbye comes, before the FIN shows that a message was never taken."""
     ground = SimGround()

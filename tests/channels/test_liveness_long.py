@@ -148,6 +148,7 @@ def test_several_threads_join_one_check_and_all_hear_its_end(ground: Ground) -> 
                 each.start()
             for each in threads:
                 each.join()
+            assert channel._ends == []
         accepting.join()
         listener.close()
         return found, set(told)

@@ -353,8 +353,8 @@ def test_closing_without_time_lets_go_at_once_and_in_order_where_all_is_acknowle
             accepted.settimeout(10)
             return accepted.recv(100) + accepted.recv(100)
 
-    for found in (ground.run(tasks), ground.run_blocking(threads)):
-        assert found == FRAMING.encode(b"\5" + bytes(8))
+    for run, program in ((ground.run, tasks), (ground.run_blocking, threads)):
+        assert run(program) == FRAMING.encode(b"\5" + bytes(8))
         if isinstance(ground, SimGround):
             assert resets(ground) == (0, 0)
 

@@ -8,7 +8,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -353,6 +353,10 @@ def test_a_broken_protocol_does_not_hide_what_was_not_acknowledged_in_asyncio_ei
         await channel.send(b"taken?")
         with pytest.raises(ProtocolError, match="there is no kind 7"):
             await channel.receive(5)
+        calls: list[Callable[[], Awaitable[Any]]] = [channel.flush, lambda: channel.ping(5), lambda: channel.send(b"?")]
+        for call in calls:
+            with pytest.raises(ProtocolError):
+                await call()
         with pytest.raises(PeerLost, match=r"the connection ended: there is no kind 7.*; 1 message not") as caught:
             await channel.close()
         server.close()
@@ -360,6 +364,28 @@ def test_a_broken_protocol_does_not_hide_what_was_not_acknowledged_in_asyncio_ei
         return caught.value.unacknowledged, type(caught.value.__cause__)
 
     assert ground.run(program) == ((b"taken?",), ProtocolError)
+
+
+def test_a_broken_protocol_does_not_hide_what_was_not_acknowledged_from_threads(ground: Ground) -> None:
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            channel = longblocking.connect(listener.getsockname(), FRAMING, QUICK, timeout=5)
+        accepted = listener.accept()[0]
+        channel.send(b"taken?")
+        accepted.sendall(FRAMING.encode(b"\7" + bytes(8)))
+        for call in (channel.receive, channel.flush, lambda: channel.ping(5), lambda: channel.send(b"?")):
+            with pytest.raises(ProtocolError, match="there is no kind 7"):
+                call()
+        with pytest.raises(PeerLost, match=r"the connection ended: there is no kind 7.*; 1 message not") as caught:
+            channel.close()
+        channel.close()  # once
+        accepted.close()
+        listener.close()
+        return caught.value.unacknowledged
+
+    assert ground.run_blocking(program) == (b"taken?",)
 
 
 def test_a_channel_in_asyncio_that_owes_an_acknowledgment_and_cannot_write_still_finds_the_dead_within_the_bound() -> None:

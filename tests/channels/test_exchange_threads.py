@@ -342,12 +342,27 @@ def test_garbage_ends_the_exchange_and_tells_all_who_wait(
             with pytest.raises(error) as caught:
                 again(PATIENCE)
             told.append(str(caught.value))
+        speaking.join(PATIENCE)  # the peer is told at once, by RST
+        assert not speaking.is_alive()
         exchange.abort()
-        speaking.join()
         listener.close()
         return told
 
     assert ground.run_blocking(program) == [what] * 4
+
+
+def test_a_request_of_which_nothing_could_be_sent_in_time_ends_the_connection_too(ground: Ground) -> None:
+    def program() -> Any:
+        served, exchange = pair(ground, FRONTS[0], double)
+        said = r"the request could not be sent within 0\.1 s"
+        with exchange.messages._sending, pytest.raises(ChannelTimeout, match=said):  # as an answer holds it that is not taken
+            exchange.submit(b"?", 0.1)
+        with pytest.raises(ChannelClosed):
+            exchange.ask(b"?", PATIENCE)
+        exchange.close()
+        return type(served.end())
+
+    assert ground.run_blocking(program) is PeerLost
 
 
 @both

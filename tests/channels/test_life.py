@@ -447,3 +447,21 @@ def test_giving_up_is_a_loss_where_something_is_unacknowledged_and_an_end_where_
     assert (type(one.error), type(other.error), str(other.error)) == (PeerLost, ChannelClosed, "enough")
     one.give_up("twice")
     assert "enough" in str(one.error)
+
+
+def test_a_fin_that_no_goodbye_came_before_is_a_loss_even_of_nothing() -> None:
+    one, _ = sides()
+    one.ended(ChannelClosed("the peer has finished"))
+    assert isinstance(one.error, PeerLost)
+    assert str(one.error) == "the peer closed the connection without a goodbye"
+
+
+def test_a_goodbye_makes_the_acknowledgment_of_what_was_taken_due_at_once() -> None:
+    one, other = sides(ack_delay=5)
+    one.send(b"a")
+    carry(one, other)
+    other.take(100)
+    assert other.next_deadline() == 105
+    one.close()
+    assert carry(one, other) == [5]
+    assert (other.next_deadline(), carry(other, one, 100)) == (0, [2])

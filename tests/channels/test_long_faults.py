@@ -269,6 +269,25 @@ def test_bad_input_resets_the_connection_at_once(ground: Ground, say: bytes, err
     ground.run_blocking(program)
 
 
+def test_messages_that_came_before_the_garbage_are_given_first(ground: Ground) -> None:
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT if ground.virtual else 0))
+        with ground.client:
+            channel = longblocking.connect(listener.getsockname(), FRAMING, QUICK, timeout=5)
+        accepted = listener.accept()[0]
+        accepted.sendall(FRAMING.encode(b"\1" + bytes(7) + b"\1good") + b"\xff" * 8)
+        found = channel.receive(5)
+        with pytest.raises(FramingError, match="4294967295 bytes is announced"):
+            channel.receive(5)
+        channel.close()
+        accepted.close()
+        listener.close()
+        return found
+
+    assert ground.run_blocking(program) == b"good"
+
+
 def test_a_fin_without_a_goodbye_is_a_loss_and_is_answered_by_fin(ground: Ground) -> None:
     def program() -> Any:
         with ground.server:

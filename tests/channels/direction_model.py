@@ -3,7 +3,9 @@
 Either side may ask, speak, hand over or let go whenever it may, and be out of patience whenever it asks; its messages arrive
 after any delay. In every state: a message is heard only from a side that nobody has taken the turn from, turns never go back,
 and two that both hold one hold turns of different numbers, or the news that settles it is on its way. And from every state,
-once nobody does anything any more but what is on its way arrives and those who ask wait, whoever asks gets the turn."""
+once nobody does anything any more but what is on its way arrives and those who ask wait, whoever asks gets the turn. And
+whenever all has arrived, each message that a side has said was heard, or is among those of which it was told that they were
+not."""
 
 from collections import deque
 from typing import Final, NamedTuple
@@ -20,21 +22,22 @@ class State(NamedTuple):
 
     sides: tuple[HalfDuplex, HalfDuplex]
     coming: tuple[Stream, Stream]
+    owed: tuple[int, int] = (0, 0)  # messages of each that were neither heard nor told to be unheard
 
     def key(self) -> object:
         """What decides the future."""
-        return tuple(key_of(side) for side in self.sides), self.coming
+        return tuple(key_of(side) for side in self.sides), self.coming, self.owed
 
 
 def key_of(side: HalfDuplex) -> object:
     """All of it but the figures for people; of the time only whether it asks."""
-    return side.turn, side.holder, side.asking, side.peer_asks, side._spoken, side._heard
+    return side.turn, side.holder, side.asking, side.peer_asks, tuple(side._said.items()), side._heard
 
 
 def copied(side: HalfDuplex) -> HalfDuplex:
     twin = HalfDuplex(side.side == CALLER, side.timeout)
     twin.turn, twin.holder, twin.peer_asks = side.turn, side.holder, side.peer_asks
-    twin._asked_at, twin._spoken, twin._heard = side._asked_at, side._spoken, side._heard
+    twin._asked_at, twin._said, twin._heard = side._asked_at, dict(side._said), side._heard
     return twin
 
 
@@ -49,7 +52,7 @@ def moves(state: State, turns: int) -> list[tuple[int, str]]:
             continue
         if side.mine:
             found += [(index, "give"), (index, "free")]
-            if side._spoken < 1:
+            if not side._said.get(side.turn):
                 found.append((index, "say"))
         elif not side.asking:
             found.append((index, "ask"))
@@ -61,7 +64,7 @@ def moves(state: State, turns: int) -> list[tuple[int, str]]:
 def make(state: State, index: int, move: str) -> State:
     """The state after `move` of the side `index`."""
     sides = [copied(side) for side in state.sides]
-    coming = list(state.coming)
+    coming, owed = list(state.coming), list(state.owed)
     side, before = sides[index], sides[index].turn
     if move == "come":
         message, coming[index] = coming[index][0], coming[index][1:]
@@ -69,8 +72,10 @@ def make(state: State, index: int, move: str) -> State:
         kind, turn = HEAD.unpack_from(message)
         if side.inbox:
             assert kind == DATA and turn == side.turn and side.holder == side._peer, "a stale message was heard"
+            owed[1 - index] -= 1
     elif move == "say":
         side.send(b"")
+        owed[index] += 1
     elif move == "time":
         side.handle_timers(side.next_deadline())
     elif move == "ask":
@@ -81,10 +86,10 @@ def make(state: State, index: int, move: str) -> State:
     try:
         side.check()
     except TurnLost as lost:
-        assert lost.unheard >= 0
+        owed[index] -= lost.unheard
     coming[1 - index] = (*coming[1 - index], *side.out)
     side.out, side.inbox = [], deque()
-    return State((sides[0], sides[1]), (coming[0], coming[1]))
+    return State((sides[0], sides[1]), (coming[0], coming[1]), (owed[0], owed[1]))
 
 
 def check(state: State) -> None:
@@ -93,6 +98,7 @@ def check(state: State) -> None:
     if one.mine and other.mine:
         assert any(state.coming), "both hold the turn, and nothing on its way tells them"
     if not any(state.coming):
+        assert state.owed == (0, 0), f"messages were not heard, and nobody was told: {state.owed}"
         assert (one.turn, one.holder) == (other.turn, other.holder), "all has arrived, and they know different turns"
         assert not (one.asking and other.asking), "both ask, and nobody gets the turn"
         assert not (one.holder == NOBODY and (one.asking or other.asking)), "one asks for a free turn in vain"

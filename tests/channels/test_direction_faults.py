@@ -1,18 +1,22 @@
 """Simplex and half duplex over bad networks, with slow readers and peers that vanish; in asyncio and with threads."""
 
 import asyncio
+import contextlib
 import socket
 import threading
+import time
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from synfin.channels import aio, blocking, directionaio
-from synfin.channels.direction import TurnLost
+from synfin.channels.direction import ASK, DATA, FREE, GIVE, HEAD, InboxFull, TurnLost
 from synfin.channels.directionaio import HalfDuplexChannel, Receiver, Sender
 from synfin.channels.directionblocking import BlockingHalfDuplex, BlockingReceiver, BlockingSender
-from synfin.channels.errors import ChannelTimeout, PeerLost
-from synfin.channels.framing import LengthHeader
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
+from synfin.channels.framing import Delimiter, LengthHeader
+from synfin.engine.errors import UsageError
 from tests.channels.grounds import Ground, SimGround
 
 PORT = 7000
@@ -176,7 +180,164 @@ def test_a_slow_reader_in_half_duplex_holds_up_the_one_who_speaks_and_hears_it_a
         return bytes(found)
 
     assert carrier.run(program) == b"60"
-    assert kept[0] <= 600_000  # RECEIVE_QUEUE and one read of 256 KB
+    assert kept[0] <= 600_000  # QUEUE and one read of 256 KB
+
+
+# A peer that floods
+
+
+def test_who_asks_while_the_peer_floods_is_told_that_its_inbox_is_full_and_gets_the_turn_behind_it(carrier: Ground) -> None:
+    message = bytes(1000)
+    told: list[InboxFull] = []
+    heard: list[int] = []
+    kept: list[int] = []
+
+    async def listen(channel: HalfDuplexChannel) -> None:
+        with pytest.raises(InboxFull) as caught:
+            await channel.turn(20)
+        told.append(caught.value)
+        with pytest.raises(InboxFull):
+            await channel.turn(20)
+        while not channel.turns.mine:
+            if len(heard) % 20 == 0:
+                await asyncio.sleep(0.005)  # what is to be read is read
+            kept.append(channel.turns.waiting)
+            heard.append(len(await channel.receive(20)))
+            if not channel.turns.full:
+                with contextlib.suppress(InboxFull):
+                    await channel.turn(20)
+        heard.extend([len(await channel.receive(1)) for _ in range(len(channel.turns.inbox))])
+        channel.say(b"at last")
+        channel.over()
+
+    async def program() -> bytes:
+        with carrier.server:
+            server = await directionaio.serve(listen, carrier.address, port(carrier), FRAMING, turn_timeout=25, queue=100_000)
+        with carrier.client:
+            channel = await directionaio.connect(carrier.address, server.port, FRAMING, turn_timeout=25)
+        for _ in range(2000):
+            channel.say(message)
+            await channel.drain()
+        channel.over()
+        found = await channel.receive(20)
+        await channel.close()
+        while server.connections:
+            await asyncio.sleep(0.01)
+        await server.close()
+        return found
+
+    assert carrier.run(program) == b"at last"
+    assert heard == [1000] * 2000
+    assert told[0].waiting > 100_000
+    assert max(kept) <= 100_000 + 262_144 + 1001  # the queue, one read and the message that it completed
+    assert told[0].limit == 100_000
+
+
+def test_a_thread_that_asks_while_the_peer_floods_is_told_that_its_inbox_is_full_and_gets_the_turn_behind_it(
+    carrier: Ground,
+) -> None:
+    message = bytes(1000)
+    told: list[InboxFull] = []
+    heard: list[int] = []
+
+    def listen(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        with BlockingHalfDuplex(blocking.MessageSocket(accepted, FRAMING), caller=False, timeout=25, queue=100_000) as channel:
+            while not channel.turns.mine:
+                try:
+                    channel.turn(20)
+                except InboxFull as error:
+                    told.append(error)
+                    heard.append(len(channel.receive(20)))
+            heard.extend([len(channel.receive(1)) for _ in range(len(channel.turns.inbox))])
+            channel.say(b"at last", 20)
+            channel.over(timeout=20)
+            with pytest.raises(ChannelClosed):
+                channel.receive(20)
+
+    def program() -> bytes:
+        with carrier.server:
+            listener = socket.create_server((carrier.address, port(carrier)))
+            thread = threading.Thread(target=listen, args=(listener,))
+            thread.start()
+        with carrier.client:
+            messages = blocking.connect(listener.getsockname(), FRAMING, timeout=5)
+        with BlockingHalfDuplex(messages, caller=True, timeout=25) as channel:
+            for _ in range(2000):
+                channel.say(message, 20)
+            channel.over(timeout=20)
+            found = channel.receive(20)
+        thread.join()
+        listener.close()
+        return found
+
+    assert carrier.run_blocking(program) == b"at last"
+    assert heard == [1000] * 2000
+    assert max(each.waiting for each in told) in range(100_001, 101_002)  # no more than the message that filled it
+
+
+def test_a_peer_that_makes_us_answer_and_reads_nothing_is_refused_before_the_answers_heap_up() -> None:
+    ground = SimGround()  # virtual time: the buffers below are small and known
+    most: list[int] = []
+
+    async def wait(channel: HalfDuplexChannel) -> None:
+        try:
+            await channel.receive()
+        finally:
+            most.append(channel.turns.turn)
+
+    async def program() -> Any:
+        with ground.server:
+            server = await directionaio.serve(wait, ground.address, PORT, FRAMING)
+        with ground.client:
+            stream = await aio.connect(ground.address, PORT, FRAMING, queue=1)
+        for turn in range(1, 200_000, 2):  # let go, and ask at once; the answer is never waited for
+            stream.send(HEAD.pack(FREE, turn))
+            stream.send(HEAD.pack(ASK, turn))
+            if turn % 1000 == 1:
+                try:
+                    async with asyncio.timeout(60):
+                        await stream.drain()
+                except (TimeoutError, PeerLost):
+                    break
+        await asyncio.sleep(60)
+        stream.abort()
+        await stream.wait_lost()
+        errors = dict(server.errors)
+        await server.close()
+        return errors
+
+    assert ground.run(program) == {"ProtocolError": 1}
+    answers = most[0] // 2 * len(FRAMING.encode(HEAD.pack(GIVE, 0)))
+    assert answers < 1_000_000  # bytes: what both sockets' buffers hold
+
+
+def test_the_answers_that_were_not_read_are_counted_from_the_moment_at_which_there_is_no_room() -> None:
+    async def program() -> HalfDuplexChannel:
+        channel = HalfDuplexChannel(FRAMING, caller=False)
+        channel.transport = MagicMock(spec=asyncio.Transport)
+        turns = iter(range(1, 10_000, 2))
+
+        def ask(times: int) -> None:
+            for _ in range(times):
+                turn = next(turns)
+                channel.messages_received([HEAD.pack(FREE, turn), HEAD.pack(ASK, turn)])
+
+        ask(200)
+        channel.pause_writing()
+        ask(64)
+        channel.resume_writing()
+        channel.pause_writing()
+        ask(64)
+        assert channel._ended is None
+        ask(1)
+        return channel
+
+    channel = asyncio.run(program())
+    error = channel._ended
+    assert isinstance(error, ProtocolError)
+    assert "65 answers to the peer's messages have not been read" in error.what
+    assert (error.offset, error.limit) == (658, 64)
 
 
 # Threads, in virtual time
@@ -288,3 +449,198 @@ def test_a_thread_whose_turn_was_taken_is_told_what_went_unheard() -> None:
         return lost.value.unheard
 
     assert ground.run_blocking(program) == 1
+
+
+# Simplex: reset, partition, slow readers and silence for both forms
+
+
+def test_a_sender_whose_receiver_gave_up_is_told_that_the_peer_is_lost(carrier: Ground) -> None:
+    async def give_up(stream: aio.MessageStream) -> None:
+        await Receiver(stream).receive(5)
+        stream.abort()
+
+    async def program() -> None:
+        with carrier.server:
+            server = await aio.serve(give_up, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            sender = Sender(await aio.connect(carrier.address, server.port, FRAMING))
+        with pytest.raises(PeerLost, match=r"reset by peer|Broken pipe"):
+            for _ in range(1000):
+                await sender.send(b"1")
+                await asyncio.sleep(0.01)
+        with pytest.raises(PeerLost):
+            await sender.close(5)
+        await sender.stream.wait_lost()
+        await server.close()
+
+    carrier.run(program)
+
+
+def test_a_sender_that_only_closes_after_its_receiver_gave_up_is_told_so_too(carrier: Ground) -> None:
+    async def give_up(stream: aio.MessageStream) -> None:
+        await Receiver(stream).receive(5)
+        stream.abort()
+
+    async def program() -> None:
+        with carrier.server:
+            server = await aio.serve(give_up, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            sender = Sender(await aio.connect(carrier.address, server.port, FRAMING))
+        await sender.send(b"1")
+        await asyncio.sleep(0.3)
+        with pytest.raises(PeerLost):
+            await sender.close(5)
+        await sender.stream.wait_lost()
+        await server.close()
+
+    carrier.run(program)
+
+
+def test_a_thread_that_only_closes_after_its_receiver_gave_up_is_told_so_too(carrier: Ground) -> None:
+    def program() -> None:
+        with carrier.server:
+            listener = socket.create_server((carrier.address, port(carrier)))
+        with carrier.client:
+            sender = BlockingSender(blocking.connect(listener.getsockname(), FRAMING, timeout=5))
+        accepted, _ = listener.accept()
+        receiver = BlockingReceiver(blocking.MessageSocket(accepted, FRAMING))
+        sender.send(b"1", 5)
+        assert receiver.receive(5) == b"1"
+        receiver.messages.abort()
+        time.sleep(0.3)
+        with pytest.raises(PeerLost):
+            sender.close(5)
+        listener.close()
+
+    carrier.run_blocking(program)
+
+
+def test_a_receiver_of_a_silent_sender_waits_as_long_as_it_said_and_hears_what_comes_then(carrier: Ground) -> None:
+    async def speak(stream: aio.MessageStream) -> None:
+        sender = Sender(stream)
+        await asyncio.sleep(0.3)
+        await sender.send(b"late")
+        await sender.close(5)
+
+    async def program() -> Any:
+        with carrier.server:
+            server = await aio.serve(speak, carrier.address, port(carrier), FRAMING)
+        with carrier.client:
+            receiver = Receiver(await aio.connect(carrier.address, server.port, FRAMING))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ChannelTimeout, match=r"no message within 0\.1 s"):
+            await receiver.receive(0.1)
+        took = asyncio.get_running_loop().time() - began
+        heard = await receiver.receive(5)
+        await receiver.close(5)
+        await server.close()
+        return heard, took
+
+    heard, took = carrier.run(program)
+    assert heard == b"late"
+    assert took == pytest.approx(0.1, abs=1e-6 if carrier.virtual else 0.1)
+
+
+class Simplex:
+    """A BlockingSender at the client, in virtual time, and the socket that the server has accepted."""
+
+    def __init__(self) -> None:
+        self.ground = SimGround()
+        self.sender: BlockingSender
+        self.accepted: socket.socket
+
+    def run(self, program: Any) -> Any:
+        def opened() -> Any:
+            with self.ground.server:
+                listener = socket.create_server((self.ground.address, PORT))
+            with self.ground.client:
+                self.sender = BlockingSender(blocking.connect((self.ground.address, PORT), FRAMING, timeout=5))
+            self.accepted, _ = listener.accept()
+            try:
+                return program()
+            finally:
+                self.sender.messages.close()
+                self.accepted.close()
+                listener.close()
+
+        return self.ground.run_blocking(opened)
+
+    def took(self, call: Any, error: type[Exception]) -> float:
+        """Virtual seconds until `call()` raised `error`."""
+        began = self.ground.world.now
+        with pytest.raises(error):
+            call()
+        return self.ground.world.now - began
+
+
+def test_a_thread_that_sends_to_a_slow_reader_waits_no_longer_than_it_said() -> None:
+    simplex = Simplex()
+
+    def program() -> float:
+        def fill() -> None:
+            for _ in range(1000):
+                simplex.sender.send(bytes(100_000), 3.0)
+
+        return simplex.took(fill, ChannelTimeout)
+
+    assert 3.0 <= simplex.run(program) < 4.0
+
+
+def test_a_thread_that_closes_on_a_cut_wire_is_back_in_time() -> None:
+    simplex = Simplex()
+
+    def program() -> float:
+        simplex.ground.wire.cut()
+        simplex.sender.send(b"into the cut wire", 1)
+        return simplex.took(lambda: simplex.sender.close(3), ChannelTimeout)
+
+    assert simplex.run(program) == pytest.approx(3.0, abs=0.002)
+
+
+def test_a_thread_whose_receiver_resets_is_told_so_when_it_closes_and_when_it_sends() -> None:
+    simplex = Simplex()
+
+    def program() -> list[float]:
+        blocking.MessageSocket(simplex.accepted, FRAMING).abort()
+        time.sleep(0.1)
+        took = simplex.took(lambda: simplex.sender.send(b"1", 5), PeerLost)
+        return [took, simplex.took(lambda: simplex.sender.close(5), PeerLost)]
+
+    assert simplex.run(program) == [0.0, 0.0]
+
+
+def test_a_thread_whose_receiver_speaks_is_told_of_a_protocol_error_when_it_closes() -> None:
+    simplex = Simplex()
+
+    def program() -> Any:
+        simplex.accepted.sendall(FRAMING.encode(b"hello"))
+        with pytest.raises(ProtocolError, match="said 5 bytes") as caught:
+            simplex.sender.close(5)
+        return caught.value.offset, caught.value.limit
+
+    assert simplex.run(program) == (0, 0)
+
+
+def test_a_half_duplex_channel_refuses_what_does_not_fit_and_framings_that_cannot_carry_it() -> None:
+    simplex = Simplex()  # for its sockets
+
+    def program() -> None:
+        narrow = LengthHeader(1, limit=20)
+        messages = blocking.MessageSocket(simplex.accepted, narrow)
+        channel = BlockingHalfDuplex(messages, caller=True)
+        with pytest.raises(MessageRefused):
+            channel.say(bytes(12))
+        channel.say(bytes(11), 1)  # it goes at once
+        time.sleep(0.1)
+        assert simplex.sender.messages.sock.recv(100, socket.MSG_PEEK) == narrow.encode(HEAD.pack(DATA, 0) + bytes(11))
+        assert simplex.sender.messages.sock.fileno() >= 0
+        with pytest.raises(UsageError, match="a framing with a length header"):
+            BlockingHalfDuplex(blocking.MessageSocket(simplex.accepted, Delimiter(b"\n")), caller=True)
+
+    simplex.run(program)
+
+    async def refused() -> None:
+        with pytest.raises(UsageError, match="a framing with a length header"):
+            HalfDuplexChannel(Delimiter(b"\n"), caller=True)
+
+    asyncio.run(refused())

@@ -23,7 +23,14 @@ def test_the_kinds_of_the_page_are_the_kinds() -> None:
     assert {int(kind, 16): name for kind, name in re.findall(r"^\| `(0\d)` \| (\w+) \|", PAGE, re.MULTILINE)} == KINDS
 
 
-def test_the_conversation_of_the_page_is_what_two_sides_say() -> None:
+def test_the_conversations_of_the_page_are_what_two_sides_say() -> None:
+    said = [*conversation(taking=False), *conversation(taking=True)]
+    shown = re.findall(r"^    (client|server)   ([0-9a-f ]+?)   ", PAGE, re.MULTILINE)
+    assert [(name, bytes.fromhex(wire)) for name, wire in shown] == said
+
+
+def conversation(*, taking: bool) -> list[tuple[str, bytes]]:
+    """A client says hi and leaves; with `taking` at once, while it receives."""
     client, server = Life(LifeSettings(), 0), Life(LifeSettings(), 0)
     said: list[tuple[str, bytes]] = []
 
@@ -33,14 +40,16 @@ def test_the_conversation_of_the_page_is_what_two_sides_say() -> None:
             other.received(message)
 
     client.send(b"hi")
+    if taking:
+        client.close(taking=True)
     say("client", client, server)
     assert server.take(-LifeSettings().ack_delay) == b"hi"
     say("server", server, client)
     client.close()
     say("client", client, server)
-    shown = re.findall(r"^    (client|server)   ([0-9a-f ]+?)   ", PAGE, re.MULTILINE)
-    assert [(name, bytes.fromhex(wire)) for name, wire in shown] == said
     assert client.finished
+    assert client.leaves(taking)
+    return said
 
 
 def test_the_numbers_of_the_page_are_the_defaults() -> None:

@@ -1,9 +1,9 @@
-"""Questions and answers matched by number: the pure part, and its fronts on every ground."""
+"""Questions and answers matched by number: the pure part, and its front in asyncio on every ground.
+
+What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
 import re
-import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synfin.channels import aio, exchangeaio, exchangeblocking
+from synfin.channels import aio, exchangeaio
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
 from synfin.channels.exchange import ANSWER, FAILED, HEAD, KINDS, REQUEST, Exchange, RequestFailed, check_framing
 from synfin.channels.exchangeaio import ExchangeChannel
@@ -425,6 +425,26 @@ def test_the_peers_end_ends_the_calls_that_wait(ground: Ground) -> None:
     ground.run(program)
 
 
+def test_who_has_finished_still_gets_the_answers_to_what_it_asked(ground: Ground) -> None:
+    held = Held()
+
+    async def program() -> Any:
+        with ground.server:
+            server = await exchangeaio.serve(held, ground.address, port(ground), FRAMING)
+        async with server:
+            with ground.client:
+                channel = await exchangeaio.connect(ground.address, server.port, FRAMING)
+            async with channel:
+                call = await channel.submit(b"a")
+                channel.finish()
+                await held.has(b"a")
+                await asyncio.sleep(0.1)  # the FIN has come
+                held.answer(b"a")
+                return await call
+
+    assert ground.run(program) == b"to a"
+
+
 def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the_limit() -> None:
     ground, size = SimGround(), 10_000
 
@@ -450,6 +470,40 @@ def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the
         return kept <= 50 * (size + 20)
 
     assert ground.run(program) is True
+
+
+def test_who_asks_a_peer_that_reads_nothing_waits_when_the_transport_is_full() -> None:
+    ground, size = SimGround(), 100_000
+
+    async def program() -> Any:
+        made: list[asyncio.StreamWriter] = []
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            made.append(writer)
+
+        with ground.server:
+            server = await asyncio.start_server(accept, ground.address, PORT)
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                while sent < 64:
+                    await channel.submit(bytes(size))
+                    sent += 1
+                    await asyncio.sleep(0.1)
+        held = channel.unsent
+        channel.abort()
+        await channel.wait_lost()
+        made[0].transport.abort()
+        server.close()
+        await server.wait_closed()
+        return sent, held
+
+    sent, held = ground.run(program)
+    assert sent < 30
+    assert held <= 65_536 + size + 100  # the transport's high-water mark, and a request
 
 
 def test_after_a_partition_the_answers_that_were_late_are_dropped_and_the_next_call_gets_its_own() -> None:
@@ -496,101 +550,6 @@ def test_over_loss_and_reordering_every_call_gets_its_own_answer(seed: int, size
         return answers
 
     assert ground.run(program) == [b"!" + bytes([number]) * size for number, size in enumerate(sizes)]
-
-
-# Threads
-
-
-def serve_blocking(ground: Ground, handler: exchangeblocking.Handler) -> tuple[socket.socket, threading.Thread]:
-    """One connection, answered by `handler` in a thread."""
-
-    def run() -> None:
-        accepted, _ = listener.accept()
-        with exchangeblocking.BlockingExchange(accepted, FRAMING, handler) as exchange:
-            exchange.wait_ended()
-
-    listener = socket.create_server((ground.address, port(ground)))
-    thread = threading.Thread(target=run)
-    thread.start()
-    return listener, thread
-
-
-def test_threads_ask_over_one_connection_and_each_gets_its_own_answer(ground: Ground) -> None:
-    def program() -> Any:
-        found: dict[int, list[bytes]] = {}
-        with ground.server:
-            listener, thread = serve_blocking(ground, lambda request: b"to " + request)
-        with ground.client, exchangeblocking.connect(listener.getsockname(), FRAMING, timeout=5) as exchange:
-
-            def ask(name: int) -> None:
-                found[name] = [exchange.ask(b"%d %d" % (name, number), 10) for number in range(10)]
-
-            threads = [threading.Thread(target=ask, args=(name,)) for name in range(5)]
-            for each in threads:
-                each.start()
-            for each in threads:
-                each.join()
-            calls = [exchange.submit(b"%d" % number) for number in range(20)]
-            piped = [call.result(10) for call in calls]
-        thread.join()
-        listener.close()
-        return found, piped
-
-    found, piped = ground.run_blocking(program)
-    assert found == {name: [b"to %d %d" % (name, number) for number in range(10)] for name in range(5)}
-    assert piped == [b"to %d" % number for number in range(20)]
-
-
-def test_in_threads_too_a_late_answer_is_dropped_and_the_timeout_is_told(ground: Ground) -> None:
-    def program() -> Any:
-        gate = threading.Event()
-
-        def handler(request: bytes) -> bytes:
-            if request == b"first":
-                gate.wait()
-            if request == b"bad":
-                raise RequestFailed("not this")
-            return b"to " + request
-
-        with ground.server:
-            listener, thread = serve_blocking(ground, handler)
-        with ground.client, exchangeblocking.connect(listener.getsockname(), FRAMING, timeout=5) as exchange:
-            with pytest.raises(ChannelTimeout, match=r"no answer within 0.2 s"):
-                exchange.ask(b"first", 0.2)
-            gate.set()
-            second = exchange.ask(b"second", 10)
-            with pytest.raises(RequestFailed, match="not this"):
-                exchange.ask(b"bad", 10)
-            late = exchange.exchange.late
-        with pytest.raises(ChannelClosed, match="this side has closed"):
-            exchange.ask(b"more")
-        thread.join()
-        listener.close()
-        return second, late
-
-    assert ground.run_blocking(program) == (b"to second", 1)
-
-
-def test_a_thread_that_cannot_send_its_request_gives_up_in_time_and_ends_the_connection() -> None:
-    ground = SimGround()
-
-    def program() -> Any:
-        with ground.server:
-            listener = socket.create_server((ground.address, PORT))
-        with ground.client:
-            exchange = exchangeblocking.connect((ground.address, PORT), FRAMING, timeout=5)
-        began = ground.world.now
-        with pytest.raises(ChannelTimeout, match=r"\d+ of \d+ bytes could not be sent within 2"):
-            for _ in range(60):
-                exchange.submit(bytes(100_000), 2.0)
-        took = ground.world.now - began
-        with pytest.raises(ChannelClosed):
-            exchange.ask(b"")
-        exchange.close()
-        listener.close()
-        return took
-
-    assert ground.run_blocking(program) == pytest.approx(2.2, abs=0.3)
 
 
 def test_the_bytes_of_the_documentation_are_the_bytes_on_the_wire() -> None:

@@ -1,4 +1,6 @@
-"""Exchange on a long connection: pipelined, watched by a heartbeat, drained by a goodbye."""
+"""Exchange on a long connection: pipelined, watched by a heartbeat, drained by a goodbye.
+
+What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
 from typing import Any
@@ -22,9 +24,7 @@ QUICK = LifeSettings(interval=10 * SECOND, timeout=2 * SECOND, misses=3)  # dead
 
 async def pair(ground: Ground, handler: Any, **options: Any) -> tuple[aio.MessageServer, LongExchange]:
     with ground.server:
-        server = await exchangelong.serve(
-            handler, ground.address, PORT if ground.virtual else 0, FRAMING, QUICK, **options
-        )
+        server = await exchangelong.serve(handler, ground.address, PORT if ground.virtual else 0, FRAMING, QUICK, **options)
     with ground.client:
         return server, await exchangelong.connect(ground.address, server.port, FRAMING, QUICK, timeout=10, **options)
 
@@ -96,8 +96,7 @@ def test_a_server_that_vanishes_ends_every_call_within_the_heartbeats_bound() ->
     assert took <= QUICK.detection / SECOND
 
 
-def test_a_reset_ends_every_call_and_the_handler_of_the_other_side() -> None:
-    ground = SimGround()
+def test_a_reset_ends_every_call_and_the_handler_of_the_other_side(ground: Ground) -> None:
     ends: list[str] = []
 
     async def never(request: bytes) -> bytes:
@@ -110,7 +109,7 @@ def test_a_reset_ends_every_call_and_the_handler_of_the_other_side() -> None:
     async def program() -> Any:
         server, channel = await pair(ground, never)
         call = await channel.submit(b"?")
-        await asyncio.sleep(0.1)
+        await channel.flush(5)
         channel.abort()
         with pytest.raises(ChannelClosed, match="this side has given up"):
             await call
@@ -140,9 +139,7 @@ def test_after_the_goodbye_nothing_can_be_asked_and_calls_that_wait_are_told(car
     carrier.run(program)
 
 
-def test_the_rules_are_kept_on_both_layers() -> None:
-    ground = SimGround()
-
+def test_the_rules_are_kept_on_both_layers(ground: Ground) -> None:
     async def program() -> Any:
         server, channel = await pair(ground, lambda request: request)
         with pytest.raises(MessageRefused, match=f"longer than {FRAMING.limit - 18}"):
@@ -152,7 +149,7 @@ def test_the_rules_are_kept_on_both_layers() -> None:
                 await call
         await channel.close()
         with ground.client:
-            stranger = await long.connect(ground.address, PORT, FRAMING, QUICK)
+            stranger = await long.connect(ground.address, server.port, FRAMING, QUICK)
         await stranger.send(b"garbage that is no request")
         with pytest.raises(PeerLost):
             await stranger.receive()
@@ -163,3 +160,97 @@ def test_the_rules_are_kept_on_both_layers() -> None:
         return dict(server.errors)
 
     assert ground.run(program) == {ProtocolError.__name__: 1}
+
+
+def test_after_a_partition_late_answers_are_dropped_and_the_next_call_gets_its_own() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        server, channel = await pair(ground, lambda request: b"to " + request)
+        await channel.ask(b"there")
+        ground.wire.cut()
+        began, times = ground.world.now, []
+        for number in range(3):
+            with pytest.raises(ChannelTimeout):
+                await channel.ask(b"%d" % number, timeout=1)
+            times.append(ground.world.now - began)
+        ground.wire.heal()
+        answer = await channel.ask(b"next", timeout=60)
+        await channel.close()
+        await server.close()
+        return times, answer, channel.exchange.late, channel.in_flight
+
+    assert ground.run(program) == ([1.0, 2.0, 3.0], b"to next", 3, 0)
+
+
+def test_a_peer_that_reads_nothing_costs_each_call_its_timeout_and_is_dead_within_the_bound() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        made: list[asyncio.StreamWriter] = []
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            made.append(writer)
+
+        with ground.server:
+            server = await asyncio.start_server(accept, ground.address, PORT)
+        with ground.client:
+            channel = await exchangelong.connect(ground.address, PORT, FRAMING, QUICK, limit=8)
+        began = ground.world.now
+        calls = [await channel.submit(bytes(100_000)) for _ in range(8)]
+        with pytest.raises(ChannelTimeout, match="no answer within 2 s"):
+            await channel.ask(b"no room", timeout=2)
+        gave_up, kept = ground.world.now - began, len(channel.unacknowledged)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        ended = ground.world.now - began
+        await channel.close()
+        made[0].transport.abort()
+        server.close()
+        await server.wait_closed()
+        return gave_up, kept, {type(each) for each in found}, ended
+
+    gave_up, kept, kinds, ended = ground.run(program)
+    assert (gave_up, kept, kinds) == (2.0, 8, {PeerDead})
+    assert ended <= QUICK.detection / SECOND
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_over_loss_and_reordering_every_call_gets_its_own_answer(seed: int) -> None:
+    ground = SimGround(seed, loss=0.1, reorder=0.1, duplicate=0.05)
+
+    async def later(request: bytes) -> bytes:
+        await asyncio.sleep(len(request) % 7 / 100)
+        return request[::-1]
+
+    async def program() -> list[bytes]:
+        server, channel = await pair(ground, later, limit=4)
+        answers = await asyncio.gather(*(channel.ask(b"%d " % number * 300) for number in range(40)))
+        await channel.close(300)
+        await asyncio.sleep(300)
+        await server.close()
+        return answers
+
+    assert ground.run(program) == [(b"%d " % number * 300)[::-1] for number in range(40)]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.015, 0.03, 0.045, 0.055, 0.06, 0.065, 0.07, 0.1])
+def test_closing_while_answers_are_on_their_way_is_an_orderly_end_for_both(after: float) -> None:
+    ground = SimGround()
+
+    async def slow(request: bytes) -> bytes:
+        await asyncio.sleep(0.04 + request[0] / 500)
+        return request
+
+    async def program() -> Any:
+        server, channel = await pair(ground, slow)
+        calls = [await channel.submit(bytes([number])) for number in range(10)]
+        await asyncio.sleep(after)
+        await channel.close()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.sleep(1)
+        left, errors = server.connections, dict(server.errors)
+        await server.close()
+        return left, errors, ground.peer.stack.counters.resets_out, ground.host.stack.counters.resets_out
+
+    assert ground.run(program) == (0, {}, 0, 0)

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import deque
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -151,6 +152,32 @@ def test_a_number_that_no_varint_holds_is_refused(number: int) -> None:
         varint.encode(number)
 
 
+@pytest.mark.parametrize(
+    ("number", "wire"),
+    [
+        (0, "00"), (1, "01"), (126, "7e"), (127, "7f"), (128, "8001"), (129, "8101"), (16_383, "ff7f"), (16_384, "808001"),
+        ((1 << 56) - 1, "ff" * 7 + "7f"), (1 << 56, "80" * 8 + "01"), ((1 << 63) - 1, "ff" * 8 + "7f"),
+    ],
+)  # fmt: skip
+def test_the_numbers_at_which_a_varint_grows(number: int, wire: str) -> None:
+    encoded = bytes.fromhex(wire)
+    assert varint.encode(number) == encoded
+    assert varint.decode(b"?" + encoded + b"?", 1, len(encoded) + 2) == (number, len(encoded))
+    assert varint.width(number) == len(encoded)
+
+
+@pytest.mark.parametrize("longest", [1, 2, 9])
+def test_a_varint_goes_on_for_no_more_than_its_longest_form(longest: int) -> None:
+    held = b"\x80" * longest
+    assert varint.decode(held, 0, longest - 1, longest) == (0, 0)
+    with pytest.raises(ValueError, match=f"a varint goes on after {longest} bytes"):
+        varint.decode(held, 0, longest, longest)
+    if longest == 9:
+        assert varint.decode(held, 0, 8) == (0, 0)
+        with pytest.raises(ValueError, match="a varint goes on after 9 bytes"):
+            varint.decode(held, 0, 9)
+
+
 def test_300_is_two_bytes_as_the_format_says() -> None:
     assert varint.encode(300) == b"\xac\x02"
 
@@ -212,6 +239,39 @@ def test_the_end_inside_a_message_says_how_much_is_missing(
     error = caught.value
     assert (error.offset, error.got, error.missing, error.at_least) == (len(good), got, missing, at_least)
     assert isinstance(error, EOFError)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("kind", [LengthHeader, VarintHeader, Delimiter])
+def test_a_message_of_the_limit_is_taken_and_one_byte_more_is_not_said_and_not_read(kind: Any, checksum: bool) -> None:
+    framing, more = kind(limit=300, checksum=checksum), kind(limit=301, checksum=checksum)
+    assert framing.decoder().feed(framing.encode(bytes(300))) == [bytes(300)]
+    split = framing.decoder()
+    assert [split.feed(bytes([byte])) for byte in framing.encode(bytes(300))][-1] == [bytes(300)]
+    with pytest.raises(MessageRefused, match="301 bytes is longer than the limit of 300"):
+        framing.encode(bytes(301))
+    with pytest.raises(MessageTooLong) as caught:
+        framing.decoder().feed(more.encode(bytes(301)))
+    assert (caught.value.offset, caught.value.limit) == (0, 300)
+
+
+class Counted(bytes):
+    """Counts what is taken out of it byte by byte."""
+
+    taken = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        Counted.taken += isinstance(at, int)
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("framing", [LengthHeader(8), VarintHeader(), FixedSize(50_000)], ids=["length", "varint", "fixed"])
+def test_of_a_message_that_comes_in_pieces_no_more_than_the_header_is_looked_at_byte_by_byte(framing: Framing) -> None:
+    wire, decoder = framing.encode(bytes(50_000)), framing.decoder()
+    Counted.taken = 0
+    found = [*decoder.feed(wire[:1]), *decoder.feed(Counted(wire[1:])), *decoder.feed(Counted(wire))]
+    assert found == [bytes(50_000)] * 2
+    assert Counted.taken <= 11
 
 
 def test_a_length_costs_no_memory_before_its_bytes_come() -> None:

@@ -46,6 +46,13 @@ def test_a_heartbeat_that_cannot_be_is_refused(times: tuple[int, int, int]) -> N
         Heartbeat(*times, now=0)
 
 
+def test_who_watches_nothing_has_no_deadline_and_no_bound() -> None:
+    watch = Heartbeat(NEVER, 2, 3, now=100)
+    watch.heard(200)
+    assert (watch.next_deadline(), watch.ask(NEVER - 1), LifeSettings(interval=NEVER).detection) == (NEVER, False, NEVER)
+    assert LifeSettings(interval=10, timeout=2, misses=3).detection == 16
+
+
 @given(st.integers(0, 1 << 30), st.integers(1, 1000), st.integers(0, 20))
 def test_the_backoff_is_within_its_doubling_bounds_and_starts_anew(seed: int, base: int, more: int) -> None:
     cap = base + more * base
@@ -97,6 +104,17 @@ def test_an_acknowledgment_waits_for_its_delay_or_a_quarter_of_the_window() -> N
     other.take(200)
     assert carry(other, one, 200) == [2]  # two of eight
     assert one.unacknowledged == (b"\3",)
+
+
+def test_the_delay_of_an_acknowledgment_counts_from_the_first_message_that_waits_for_it() -> None:
+    one, other = sides(ack_delay=5)
+    for message in (b"a", b"b", b"c"):
+        one.send(message)
+    carry(one, other)
+    for now in (100, 103, 104):
+        other.take(now)
+        assert other.next_deadline() == 105
+    assert (carry(other, one, 105), one.unacknowledged) == ([2], ())
 
 
 def test_no_more_than_the_window_flies_and_no_more_than_the_queue_waits() -> None:
@@ -166,6 +184,16 @@ def test_what_was_taken_may_be_received_after_the_loss_and_then_the_loss_is_told
     with pytest.raises(PeerLost, match="the peer closed the connection without a goodbye; 1 message not") as caught:
         other.take(0)
     assert caught.value.unacknowledged == (b"mine",)
+
+
+def test_the_silence_of_the_dead_is_counted_from_their_last_byte() -> None:
+    life = Life(LifeSettings(interval=3 * SECOND, timeout=SECOND, misses=2), 0)
+    life.heard(1500 * MILLISECOND)
+    for now in (4500, 5500, 6500):
+        assert life.error is None
+        life.handle_timers(now * MILLISECOND)
+        life.outgoing(now * MILLISECOND)
+    assert str(life.error) == "nothing was heard for 5.000 s and 2 PINGs"
 
 
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(1, 5), st.lists(st.integers(1, 60), max_size=10))
@@ -258,3 +286,182 @@ def test_a_goodbye_makes_no_orderly_end_of_what_is_unconfirmed(end: ChannelError
     one.ended(end)
     assert isinstance(one.error, PeerLost)
     assert one.error.unacknowledged == (b"a",)
+
+
+def test_our_fin_is_due_when_all_is_acknowledged_on_both_sides() -> None:
+    one, other = sides()
+    assert not one.leaves(taking=False)  # nobody closes
+    one.send(b"a")
+    other.send(b"b")
+    assert (carry(one, other), carry(other, one)) == ([1], [1])
+    assert one.take(0) == b"b"
+    one.close()
+    assert carry(one, other) == [2, 5]  # what was taken is acknowledged with the goodbye
+    assert not one.leaves(taking=False)
+    assert (other.take(0), carry(other, one)) == (b"a", [2])
+    assert (one.finished, one.leaves(taking=False), one.leaves(taking=True)) == (True, True, True)
+
+
+def test_who_closes_second_waits_for_the_others_fin_and_who_left_something_unread_does_not() -> None:
+    one, other = sides()
+    one.close()
+    carry(one, other)
+    other.close()
+    assert (carry(other, one), other.finished, other.second) == ([], True, True)
+    assert not other.leaves(taking=False)
+    one, other = sides()
+    one.send(b"a")
+    one.close()
+    carry(one, other)
+    other.close()
+    assert (carry(other, one), other.finished, other.second) == ([], True, False)
+    assert other.leaves(taking=False)
+    assert not other.leaves(taking=True)  # it is being read still
+
+
+def test_goodbyes_that_cross_let_both_sides_leave() -> None:
+    one, other = sides()
+    one.close()
+    other.close()
+    mine, theirs = one.outgoing(0), other.outgoing(0)
+    assert [message[0] for message in mine + theirs] == [5, 5]
+    other.received(mine[0])
+    one.received(theirs[0])
+    for side in (one, other):
+        assert (side.second, side.leaves(taking=False), side.leaves(taking=True)) == (False, True, True)
+
+
+def test_who_still_takes_asks_behind_its_goodbye_and_leaves_when_all_before_the_answer_is_acknowledged() -> None:
+    one, other = sides()
+    one.close(taking=True)
+    goodbye, ping = one.outgoing(0)
+    assert (goodbye[0], ping) == (5, HEAD.pack(3, 1))
+    for message in (b"a", b"b"):
+        other.send(message)
+    for message in other.outgoing(0):
+        one.received(message)  # they crossed with the goodbye
+    assert not one.leaves(taking=True)
+    other.received(goodbye)
+    other.received(ping)
+    assert (carry(other, one), one.finished) == ([4], True)
+    assert not one.leaves(taking=True)
+    assert one.leaves(taking=False)  # nobody takes them after all
+    assert one.take(0) == b"a"
+    assert not one.leaves(taking=False)  # taken, and its ACK has not gone
+    assert carry(one, other) == [2]  # at once, the goodbye being said
+    assert not one.leaves(taking=False)  # one was taken since, so the other will be
+    assert (one.take(0), carry(one, other)) == (b"b", [2])
+    assert one.leaves(taking=True)
+
+
+def test_what_was_taken_is_acknowledged_before_our_fin() -> None:
+    one, other = sides()
+    one.close()
+    assert carry(one, other) == [5]
+    other.send(b"a")
+    assert carry(other, one) == [1]
+    assert one.leaves(taking=False)  # nobody asked for it
+    assert one.take(0) == b"a"
+    assert not one.leaves(taking=False)
+    assert carry(one, other) == [2]
+    assert one.leaves(taking=False)
+
+
+def test_what_comes_after_the_answer_is_not_waited_for() -> None:
+    one, other = sides()
+    one.close(taking=True)
+    other.send(b"a")
+    carry(other, one)
+    carry(one, other)
+    assert (one.take(0), carry(one, other), carry(other, one)) == (b"a", [2], [4])
+    other.send(b"after the goodbye")
+    assert carry(other, one) == [1]
+    one.ping()
+    assert (carry(one, other), carry(other, one)) == ([3], [4])  # a later answer moves nothing
+    assert one.leaves(taking=True)
+
+
+def test_who_has_heard_the_goodbye_asks_nothing() -> None:
+    one, other = sides()
+    one.close()
+    carry(one, other)
+    other.close(taking=True)
+    assert carry(other, one) == []
+    other.close(taking=True)
+    assert carry(other, one) == []
+
+
+def test_after_our_fin_nothing_goes_out_and_nothing_is_watched() -> None:
+    life = Life(LifeSettings(interval=10, timeout=1, misses=1), 0)
+    life.close()
+    assert [message[0] for message in life.outgoing(0)] == [5]
+    life.leave()
+    life.received(HEAD.pack(3, 7))
+    life.handle_timers(10)
+    life.handle_timers(100)
+    assert (life.outgoing(100), life.next_deadline(), life.error) == ([], NEVER, None)
+    life.ended(ChannelClosed("the peer has finished"))
+    assert isinstance(life.error, ChannelClosed)
+
+
+def test_what_cannot_be_sent_now_makes_no_deadline() -> None:
+    one, other = sides(interval=1000, ack_delay=5)
+    one.send(b"a")
+    carry(one, other)
+    other.take(10)
+    assert (other.next_deadline(), other.next_deadline(blocked=True)) == (15, 1000)
+
+
+def test_what_an_end_left_unacknowledged_is_told_by_a_loss_whatever_ended_it() -> None:
+    one, _ = sides()
+    assert one.loss() is None
+    one.ended(PeerLost("reset"))
+    assert one.loss() is None
+    one, _ = sides()
+    one.send(b"a")
+    one.ended(PeerLost("reset"))
+    assert one.loss() is one.error
+    one, _ = sides()
+    one.send(b"a")
+    error = ProtocolError("nonsense", offset=1)
+    one.ended(error)
+    lost = one.loss()
+    assert isinstance(lost, PeerLost)
+    assert (lost.what, lost.unacknowledged, lost.__cause__) == (f"the connection ended: {error}", (b"a",), error)
+
+
+def test_the_window_is_the_peers_to_keep_to_the_message() -> None:
+    one, other = sides(window=2)
+    for number in (1, 2):
+        other.received(HEAD.pack(1, number))
+    with pytest.raises(ProtocolError, match=r"DATA 3 while 0 is acknowledged \(message 2 of the stream, limit 2\)"):
+        other.received(HEAD.pack(1, 3))
+    assert one.error is None
+
+
+def test_giving_up_is_a_loss_where_something_is_unacknowledged_and_an_end_where_not() -> None:
+    one, other = sides()
+    one.send(b"a")
+    for side in (one, other):
+        side.give_up("enough")
+    assert (type(one.error), type(other.error), str(other.error)) == (PeerLost, ChannelClosed, "enough")
+    one.give_up("twice")
+    assert "enough" in str(one.error)
+
+
+def test_a_fin_that_no_goodbye_came_before_is_a_loss_even_of_nothing() -> None:
+    one, _ = sides()
+    one.ended(ChannelClosed("the peer has finished"))
+    assert isinstance(one.error, PeerLost)
+    assert str(one.error) == "the peer closed the connection without a goodbye"
+
+
+def test_a_goodbye_makes_the_acknowledgment_of_what_was_taken_due_at_once() -> None:
+    one, other = sides(ack_delay=5)
+    one.send(b"a")
+    carry(one, other)
+    other.take(100)
+    assert other.next_deadline() == 105
+    one.close()
+    assert carry(one, other) == [5]
+    assert (other.next_deadline(), carry(other, one, 100)) == (0, [2])

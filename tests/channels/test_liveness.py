@@ -1,7 +1,6 @@
 """The mutual check: its rules one by one, and its fronts over UDP, TCP, long connections and a carrier with faults."""
 
 import asyncio
-import random
 import re
 import socket
 import threading
@@ -31,10 +30,11 @@ from synfin.channels.liveness import (
     Liveness,
     Message,
     Outcome,
+    Resting,
 )
-from synfin.channels.livenessaio import Checker, LivelyChannel, Resting
+from synfin.channels.livenessaio import LivelyChannel
 from synfin.engine.errors import UsageError
-from tests.channels.grounds import Ground, KernelGround, SimGround
+from tests.channels.grounds import Ground, SimGround
 
 PORT = 7007
 
@@ -79,12 +79,35 @@ def test_three_messages_and_each_side_knows_what_it_may_when_it_may() -> None:
     assert asker.may_ask(3) and answerer.may_ask(3)
 
 
-def test_the_bytes_are_those_of_the_documentation() -> None:
+async def first_bytes(connect: Callable[..., Any], *framing: LengthHeader) -> str:
+    """What a check sends first over a connection."""
+    said: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said.set_result(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", 0) as server:
+        channel = await connect(*server.sockets[0].getsockname(), *framing)
+        checking = asyncio.ensure_future(channel.check())
+        found = (await said).hex()
+        channel.abort()
+        await asyncio.gather(checking, return_exceptions=True)
+        await channel.wait_lost()
+    return found
+
+
+def test_the_bytes_are_those_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(livenessaio, "fresh", lambda: 0xAA)
     page = (Path(__file__).resolve().parent.parent.parent / "docs" / "channels.md").read_text(encoding="utf-8")
     section = page.partition("## Liveness")[2].partition("## Experiments")[0]
     said = [Message(QUESTION, None, 0xAA), Message(ANSWER, 0xAA, 0xBB), Message(LAST, 0xBB, None)]
-    shown = re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)
-    assert [line.replace(" ", "") for line in shown] == [message.pack().hex() for message in said]
+    shown = [line.replace(" ", "") for line in re.findall(r"^    (?:asker|answerer) +([0-9a-f ]+?)   ", section, re.MULTILINE)]
+    assert shown[:3] == [message.pack().hex() for message in said]
+    assert shown[3:] == [
+        asyncio.run(first_bytes(livenessaio.connect_lively, LengthHeader(4))),
+        asyncio.run(first_bytes(livenessaio.connect_tcp)),
+    ]
     sizes = [int(size) for size in re.findall(r"^\| \d \| \w+ \| .* \| (\d+) \|", section, re.MULTILINE)]
     assert sizes == [len(message.pack()) for message in said]
 
@@ -196,82 +219,12 @@ def test_garbage_never_raises_and_little_is_kept(datas: list[bytes]) -> None:
 def test_times_that_are_none_are_refused() -> None:
     with pytest.raises(UsageError, match="patience is above 0"):
         Liveness(counting(0), patience=0)
+    with pytest.raises(UsageError, match="rest is not negative"):
+        Liveness(counting(0), rest=-1)
+    assert Liveness(counting(0), patience=1, rest=0).rest == 0
 
 
-# A carrier with faults, in virtual time
-
-
-class Carrier:
-    """Takes each message of one side to the other after a delay, or loses, repeats or overtakes it, as `draw` decides."""
-
-    def __init__(self, draw: random.Random, *, loss: float, repeat: float, delay: tuple[float, float]) -> None:
-        self.draw = draw
-        self.loss = loss
-        self.repeat = repeat
-        self.delay = delay
-        self.cut: frozenset[int] = frozenset()  # sides that are not heard
-        self.sides = [Checker(lambda data: self.send(0, data)), Checker(lambda data: self.send(1, data))]
-        self.arrived = [0, 0]  # at each side
-
-    def send(self, side: int, data: bytes) -> None:
-        for _ in range(2 if self.draw.random() < self.repeat else 1):
-            if side not in self.cut and self.draw.random() >= self.loss:
-                asyncio.get_running_loop().call_later(self.draw.uniform(*self.delay), self.arrive, 1 - side, data)
-
-    def arrive(self, side: int, data: bytes) -> None:
-        self.arrived[side] += 1
-        self.sides[side].received(data)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_over_a_carrier_with_faults_every_check_ends_in_time_and_claims_nothing_false(seed: int) -> None:
-    ground = SimGround(seed)
-
-    async def program() -> list[tuple[Outcome | None, float]]:
-        draw = random.Random(seed)
-        carrier = Carrier(draw, loss=draw.choice((0, 0.2, 0.6)), repeat=0.3, delay=(0.01, draw.choice((0.02, 3, 8))))
-        found = []
-        for _ in range(20):
-            side = draw.randrange(2)
-            began, arrived = ground.world.now, carrier.arrived[side]
-            try:
-                learned = await carrier.sides[side].check()
-            except Resting:
-                await asyncio.sleep(60)
-                continue
-            found.append((learned.outcome, ground.world.now - began))
-            assert learned.knowledge.hears <= (carrier.arrived[side] > arrived or not learned.asked)
-            await asyncio.sleep(draw.uniform(0, 20))
-        await asyncio.sleep(200)
-        return found
-
-    found = ground.run(program)
-    assert found
-    assert all(took <= 10 + 1e-6 for _, took in found)
-    assert all(outcome is not None for outcome, _ in found)
-
-
-@pytest.mark.parametrize(
-    ("cut", "asker", "answerer"),
-    [((), Outcome.BOTH, Outcome.BOTH), ((0,), Outcome.DOWN, None), ((1,), Outcome.DOWN, Outcome.UNCONFIRMED)],
-)
-def test_which_direction_is_cut_decides_who_knows_what(cut: tuple[int, ...], asker: Outcome, answerer: Outcome | None) -> None:
-    ground = SimGround()
-
-    async def program() -> Any:
-        carrier = Carrier(random.Random(1), loss=0, repeat=0, delay=(0.05, 0.05))
-        carrier.cut = frozenset(cut)
-        learned = await carrier.sides[0].check()
-        at = ground.world.now
-        await asyncio.sleep(20)
-        confirmed, unconfirmed = carrier.sides[1].liveness.counts.confirmed, carrier.sides[1].liveness.counts.unconfirmed
-        return learned.outcome, at, (confirmed, unconfirmed)
-
-    at = 0.1 if asker is Outcome.BOTH else 5.0
-    assert ground.run(program) == (asker, pytest.approx(at), (answerer is Outcome.BOTH, answerer is Outcome.UNCONFIRMED))
-
-
-# TCP, on every ground; UDP, over the kernel
+# TCP, on every ground
 
 
 def test_over_tcp_both_sides_learn_both_directions(ground: Ground) -> None:
@@ -317,60 +270,6 @@ def test_over_tcp_a_silent_host_is_found_down_and_the_rest_is_kept() -> None:
         return learned.outcome, took
 
     assert ground.run(program) == (Outcome.DOWN, pytest.approx(5.0))
-
-
-def test_over_udp_both_sides_learn_both_directions_and_strangers_change_nothing() -> None:
-    ground, learned = KernelGround(), list[Learned]()
-
-    async def program() -> Any:
-        server = await livenessaio.listen_udp(ground.address, 0, lambda _, one: learned.append(one))
-        address = server.transport.get_extra_info("sockname")
-        peer = await livenessaio.connect_udp(*address)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.sendto(b"garbage", address)
-            stranger.sendto(Message(LAST, 5, None).pack(), peer.transport.get_extra_info("sockname"))
-            found = await peer.check()
-            while len(learned) < 2:
-                await asyncio.sleep(0.01)
-        counts = [checker.liveness.counts for checker in server.peers.values()]
-        peer.close()
-        server.close()
-        await asyncio.sleep(0.01)
-        return found.outcome, sum(one.garbage for one in counts), sum(one.confirmed for one in counts)
-
-    assert ground.run(program) == (Outcome.BOTH, 1, 1)
-    assert [(one.knowledge, one.outcome) for one in learned] == [(HEARS, None), (EVERYTHING, Outcome.BOTH)]
-
-
-def test_over_udp_nobody_there_is_a_path_that_is_down() -> None:
-    ground = KernelGround()
-
-    async def program() -> Any:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
-            nobody.bind((ground.address, 0))  # bound, and never read
-            peer = await livenessaio.connect_udp(*nobody.getsockname(), patience=0.05, rest=0.05)
-            learned = await peer.check()
-            peer.close()
-            await asyncio.sleep(0.01)
-        return learned.outcome
-
-    assert ground.run(program) is Outcome.DOWN
-
-
-def test_a_listener_keeps_no_more_than_its_number_of_peers() -> None:
-    ground = KernelGround()
-
-    async def program() -> Any:
-        server = await livenessaio.listen_udp(ground.address, 0)
-        for number in range(livenessaio.PEERS + 10):
-            server.datagram_received(Message(QUESTION, None, number).pack(), (ground.address, 9))
-            server.datagram_received(Message(QUESTION, None, number).pack(), (ground.address, 1024 + number))
-        kept = len(server.peers), (ground.address, 9) in server.peers, server.forgotten
-        server.close()
-        await asyncio.sleep(0.01)
-        return kept
-
-    assert ground.run(program) == (livenessaio.PEERS, True, 11)
 
 
 # Long connections
@@ -479,13 +378,3 @@ def test_threads_check_each_other_over_tcp(ground: Ground) -> None:
 
     assert ground.run_blocking(program).outcome is Outcome.BOTH
     assert [one.knowledge for one in heard] == [HEARS, EVERYTHING]
-
-
-def test_a_thread_checks_over_udp_and_finds_a_silent_path_down() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
-        silent.bind(("127.0.0.1", 0))
-        ours.connect(silent.getsockname())
-        peer = livenessblocking.over_udp(ours, patience=0.05, rest=60)
-        assert peer.check().outcome is Outcome.DOWN
-        with pytest.raises(Resting):
-            peer.check()

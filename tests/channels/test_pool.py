@@ -1,6 +1,9 @@
-"""Pools of long connections: their size, the queue, idleness, checks, replacement, closing; in asyncio and with threads."""
+"""Pools of long connections: their size, the queue, idleness, checks, replacement, closing; in asyncio and with threads.
+
+What is about faults or exact times runs in virtual time only: those tests make a SimGround themselves."""
 
 import asyncio
+import errno
 import threading
 import time
 from typing import Any
@@ -10,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synfin.channels import long, longblocking
-from synfin.channels.errors import ChannelTimeout, PoolClosed
-from synfin.channels.heartbeat import SECOND
+from synfin.channels.errors import ChannelTimeout, PeerLost, PoolClosed
+from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
 from synfin.channels.long import LongChannel
-from synfin.channels.pool import Ledger
+from synfin.channels.pool import Ledger, PoolMetrics
 from synfin.channels.poolaio import Pool
 from synfin.channels.poolblocking import BlockingPool
 from synfin.engine.errors import UsageError
@@ -103,14 +106,12 @@ def test_a_waiter_gives_up_after_its_time_and_nobody_loses_a_slot() -> None:
     assert ground.run(program) == (pytest.approx(2.0), True, 2, 0, 1)
 
 
-def test_a_waiter_that_is_cancelled_with_the_slot_in_its_hand_passes_it_on() -> None:
-    ground = SimGround()
-
+def test_a_waiter_that_is_cancelled_with_the_slot_in_its_hand_passes_it_on(ground: Ground) -> None:
     async def program() -> bool:
         server, pool = await running(ground, 1)
         held = await pool.acquire()
         first, second = asyncio.create_task(pool.acquire()), asyncio.create_task(pool.acquire())
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.1)
         pool.release(held)
         first.cancel()
         again = await asyncio.wait_for(second, 5)
@@ -169,9 +170,7 @@ def test_a_broken_connection_is_found_before_use_and_replaced(fault: str) -> Non
     assert ground.run(program) == (b"3", 2, 3)
 
 
-def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given_again() -> None:
-    ground = SimGround()
-
+def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given_again(ground: Ground) -> None:
     async def program() -> Any:
         server, pool = await running(ground, 1)
         with pytest.raises(LookupError):
@@ -180,7 +179,7 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
                 raise LookupError
         async with pool.use() as channel:
             await channel.send(b"nobody reads the answer")
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.2)
         answer = await ask(pool, 7)
         figures = pool.metrics
         await pool.close()
@@ -190,12 +189,41 @@ def test_a_connection_left_by_an_exception_or_with_an_answer_unread_is_not_given
     assert ground.run(program) == (b"7", 3, 2)
 
 
-def test_a_connection_that_cannot_be_made_costs_no_slot() -> None:
+def test_a_pool_without_an_idle_limit_keeps_its_connections_and_needs_no_timer() -> None:
     ground = SimGround()
 
     async def program() -> Any:
+        server, pool = await running(ground, 2, idle_limit=None, check=None)
+        await asyncio.gather(ask(pool, 1), ask(pool, 2))
+        timer = pool._timer
+        await asyncio.sleep(1_000)
+        answer, figures = await ask(pool, 3), pool.metrics
+        await pool.close()
+        await server.close()
+        return timer, answer, figures.made, figures.idle
+
+    assert ground.run(program) == (None, b"3", 2, 2)
+
+
+def test_a_connection_that_its_user_saw_break_is_not_kept(ground: Ground) -> None:
+    async def program() -> Any:
+        server, pool = await running(ground, 1)
+        await ask(pool, 1)
+        async with pool.use() as channel:
+            await server.close()
+            with pytest.raises(PeerLost):
+                await channel.receive(timeout=20)
+        figures = pool.metrics
+        await pool.close()
+        return figures.idle, figures.broken, figures.closed, figures.in_use
+
+    assert ground.run(program) == (0, 1, 1, 0)
+
+
+def test_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:
+    async def program() -> Any:
         async def make() -> LongChannel:
-            return await long.connect(ground.address, PORT, FRAMING)
+            return await long.connect(ground.address, 1, FRAMING)
 
         pool = Pool(make, 1)
         with ground.client:
@@ -207,6 +235,29 @@ def test_a_connection_that_cannot_be_made_costs_no_slot() -> None:
         return figures.in_use, figures.made
 
     assert ground.run(program) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError(errno.ETIMEDOUT, "timed out"), ChannelTimeout("port 7000 did not answer within 5 s")]
+)
+def test_why_no_connection_could_be_made_is_told_as_it_is(error: Exception) -> None:
+    async def make() -> LongChannel:
+        raise error
+
+    def make_too() -> longblocking.LongSocket:
+        raise error
+
+    async def program() -> Any:
+        pool = Pool(make, 1)
+        with pytest.raises(TimeoutError) as caught:
+            await pool.acquire(timeout=60)
+        await pool.close()
+        return caught.value
+
+    assert asyncio.run(program()) is error
+    with BlockingPool(make_too, 1) as pool, pytest.raises(TimeoutError) as caught:
+        pool.acquire(timeout=60)
+    assert caught.value is error
 
 
 def test_closing_drains_the_users_and_ends_those_that_stay_too_long() -> None:
@@ -262,10 +313,63 @@ def test_the_books_never_give_more_slots_than_there_are_and_keep_the_order(size:
         assert ledger.metrics().waiting == len(tickets) - sum(granted)
 
 
-@pytest.mark.parametrize(("size", "idle"), [(0, 1), (1, 0)])
-def test_a_pool_that_cannot_be_is_refused(size: int, idle: int) -> None:
-    with pytest.raises(UsageError, match="a pool has 1 connection or more and a positive idle limit"):
-        Ledger(size, idle)
+def test_the_books_count_each_slot_and_each_connection() -> None:
+    ledger: Ledger[str] = Ledger(2, idle_limit=10, check=3)
+    second = SECOND
+    for name in ("a", "b"):
+        assert ledger.ask(0).granted
+        ledger.give(name, made=True)
+    waiting, late = ledger.ask(0), ledger.ask(1 * second)
+    assert ledger.metrics() == PoolMetrics(in_use=2, waiting=2, made=2, served=2)
+    assert ledger.withdraw(late, 2 * second) is None
+    assert ledger.take_back("a", 4 * second, fit=True)
+    assert ledger.free(4 * second) is waiting
+    assert ledger.metrics() == PoolMetrics(
+        in_use=2, idle=1, made=2, served=3, timeouts=1, waited=4 * second, longest_wait=4 * second
+    )
+    assert ledger.take_idle() == ("a", 4 * second)
+    assert [ledger.check_due(4 * second, at * second) for at in (6, 7, 8)] == [False, True, True]
+    ledger.give("a")
+    assert list(ledger.used) == ["b", "a"]
+    with pytest.raises(KeyError):
+        ledger.take_back("c", 5 * second, fit=True)
+    assert not ledger.take_back("b", 5 * second, fit=False)
+    assert ledger.take_back("a", 6 * second, fit=True)
+    assert (ledger.free(6 * second), ledger.free(6 * second), ledger.in_use) == (None, None, 0)
+    assert ledger.next_deadline() == 16 * second
+    assert ledger.expired(16 * second - 1) == []
+    assert ledger.expired(16 * second) == ["a"]
+    assert ledger.next_deadline() == NEVER
+    assert ledger.metrics() == PoolMetrics(
+        made=2, closed=2, broken=1, expired=1, served=3, timeouts=1, waited=4 * second, longest_wait=4 * second
+    )
+
+
+def test_the_books_of_a_closed_pool_give_nothing_and_keep_nothing() -> None:
+    ledger: Ledger[str] = Ledger(3)
+    for name in ("a", "b", "c"):
+        ledger.ask(0)
+        ledger.give(name, made=True)
+    for name in ("a", "b"):
+        assert ledger.take_back(name, 1, fit=True)
+        ledger.free(1)
+    taken = ledger.take_idle()
+    assert taken == ("b", 1) and ledger.put_back(*taken)
+    assert ledger.take_idle() == ("b", 1)
+    assert not ledger.check_due(1, NEVER - 1)
+    assert ledger.close() == ["a"]
+    assert not ledger.put_back("b", 1)
+    assert not ledger.take_back("c", 2, fit=True)
+    assert ledger.take_idle() is None
+    with pytest.raises(PoolClosed):
+        ledger.ask(3)
+    assert (ledger.metrics().closed, ledger.metrics().broken, ledger.metrics().idle) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(("size", "idle", "check"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-1, None, None), (1, -1, None)])
+def test_a_pool_that_cannot_be_is_refused(size: int, idle: float | None, check: float | None) -> None:
+    with pytest.raises(UsageError, match=f"a pool has 1 connection or more and positive times, not {size}, {idle}, {check}"):
+        Ledger(size, idle, check)
 
 
 # --- with threads
@@ -343,3 +447,51 @@ def test_a_thread_gives_up_waiting_and_idle_connections_are_closed_by_reaping() 
         return took, kept, figures.idle, figures.expired
 
     assert ground.run_blocking(program) == (pytest.approx(3.0), True, 0, 1)
+
+
+def test_a_connection_that_a_thread_left_by_an_exception_or_with_an_answer_unread_is_not_given_again(ground: Ground) -> None:
+    def program() -> Any:
+        listener, servers = serve_many(ground, 3)
+        address = listener.getsockname()
+
+        def make() -> longblocking.LongSocket:
+            with ground.client:
+                return longblocking.connect(address, FRAMING, QUICK, timeout=5)
+
+        with BlockingPool(make, 1) as pool:
+            with pytest.raises(LookupError), pool.use(5) as channel:
+                channel.send(b"the answer is still to come")
+                raise LookupError
+            with pool.use(5) as channel:
+                channel.send(b"nobody reads the answer")
+                while not channel.life.inbox:
+                    time.sleep(0.01)
+            with pool.use(5) as channel:
+                channel.send(b"7")
+                answer = channel.receive(timeout=10)
+            figures = pool.metrics
+            with pytest.raises(KeyError):
+                pool.release(channel)
+        for server in servers:
+            server.join()
+        listener.close()
+        return answer, figures.made, figures.broken, figures.idle, figures.in_use
+
+    assert ground.run_blocking(program) == (b"7", 3, 2, 1, 0)
+
+
+def test_with_threads_too_a_connection_that_cannot_be_made_costs_no_slot(ground: Ground) -> None:
+    def program() -> Any:
+        def make() -> longblocking.LongSocket:
+            return longblocking.connect((ground.address, 1), FRAMING, QUICK, timeout=5)
+
+        pool = BlockingPool(make, 1)
+        with ground.client:
+            for _ in range(3):
+                with pytest.raises(ConnectionRefusedError):
+                    pool.acquire(timeout=1)
+        figures = pool.metrics
+        pool.close()
+        return figures.in_use, figures.made, figures.served
+
+    assert ground.run_blocking(program) == (0, 0, 3)

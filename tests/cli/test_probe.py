@@ -111,7 +111,7 @@ def test_where_nobody_listens_on_tcp_the_check_cannot_begin() -> None:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
         status, output, errors = run("127.0.0.1", str(taken.getsockname()[1]), "--tcp")
     assert (status, errors) == (1, "")
-    assert sentences(output)[0].startswith("no TCP connection: ")
+    assert sentences(output) == ["no TCP connection: Connection refused.  The check could not begin."]
 
 
 @pytest.mark.parametrize("carrier", ["--udp", "--tcp"])

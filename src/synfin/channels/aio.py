@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final, Self
 
-from synfin.channels.asyncparts import Closing, Waiters, until_closed
+from synfin.channels.asyncparts import Closing, Waiters, connected, until_closed
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
@@ -101,7 +101,17 @@ class MessageProtocol(asyncio.Protocol):
             self._unable = ChannelClosed("this side has finished sending")
             self.flush()
             if not self.transport.is_closing():
-                self.transport.write_eof()
+                try:
+                    self.transport.write_eof()
+                except OSError as error:  # the peer has reset, which nobody hears who has its FIN and writes nothing
+                    self._unable = _lost(error)
+                    self._end(self._unable)
+                    self.transport.abort()
+
+    @property
+    def broken(self) -> PeerLost | None:
+        """Why the connection broke, None where it did not, or has not been found to."""
+        return self._unable if isinstance(self._unable, PeerLost) else None
 
     # Ending
 
@@ -199,11 +209,7 @@ class MessageProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
-        if exc is None:
-            error: ChannelError = ChannelClosed("the connection is closed")
-        else:
-            error = PeerLost(f"the connection broke: {exc}")
-            error.__cause__ = exc
+        error: ChannelError = ChannelClosed("the connection is closed") if exc is None else _lost(exc)
         self._out, self._out_size = [], 0
         if self._unable is None or exc is not None:
             self._unable = error
@@ -211,6 +217,12 @@ class MessageProtocol(asyncio.Protocol):
         self._can_write.wake()
         if not self._lost.done():
             self._lost.set_result(None)
+
+
+def _lost(error: Exception) -> PeerLost:
+    lost = PeerLost(f"the connection broke: {error}")
+    lost.__cause__ = error
+    return lost
 
 
 class MessageStream(MessageProtocol, Closing):
@@ -304,15 +316,7 @@ async def connect(
 
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, stream = await loop.create_connection(lambda: MessageStream(framing, queue=queue), host, port, **options)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return stream
+    return await connected(lambda: MessageStream(framing, queue=queue), host, port, timeout, **options)
 
 
 class MessageServer:
@@ -369,6 +373,19 @@ class MessageServer:
         await self.close()
 
 
+async def serving(
+    make: Callable[[Callable[[Any], None]], asyncio.BaseProtocol], handler: Callable[[Any], Awaitable[None]], host: str | None,
+    port: int, **options: Any,
+) -> MessageServer:  # fmt: skip
+    """Listen, and run `handler` for each connection. `make(made)` gives its protocol, which calls `made` with what the handler
+    takes, once it is connected; `options` are those of loop.create_server. Raises OSError."""
+    server = MessageServer()
+    server.server = await asyncio.get_running_loop().create_server(
+        lambda: make(lambda channel: server.begin(handler, channel)), host, port, **options
+    )
+    return server
+
+
 Handler = Callable[[MessageStream], Awaitable[None]]
 
 
@@ -379,14 +396,7 @@ async def serve(
 
     A ChannelError that leaves the handler ends its connection and is counted; other exceptions go to the loop's handler.
     """
-    made = MessageServer()
-    loop = asyncio.get_running_loop()
-
-    def protocol() -> MessageStream:
-        return MessageStream(framing, queue=queue, made=lambda stream: made.begin(handler, stream))
-
-    made.server = await loop.create_server(protocol, host, port, **options)
-    return made
+    return await serving(lambda made: MessageStream(framing, queue=queue, made=made), handler, host, port, **options)
 
 
 async def exchange_once(host: str, port: int, framing: Framing, request: Buffer, *, timeout: float) -> bytes:

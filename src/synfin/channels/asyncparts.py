@@ -1,13 +1,29 @@
-"""What the asyncio fronts share: `async with`, all messages up to the orderly end, and waiting until something has changed.
+"""What the asyncio fronts share: connecting within a time, `async with`, all messages up to the orderly end, and waiting until
+something has changed.
 
 Owns nothing of a connection. Times are seconds.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from synfin.channels.errors import ChannelClosed, ChannelTimeout
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def connected(make: Callable[[], P], host: str, port: int, timeout: float | None, **options: Any) -> P:
+    """The protocol that `make` gives, connected to `host` within `timeout` seconds (None: as long as TCP tries); `options` are
+    those of loop.create_connection. Raises ChannelTimeout, and the OSErrors of connecting."""
+    try:
+        async with asyncio.timeout(timeout):
+            _, made = await asyncio.get_running_loop().create_connection(make, host, port, **options)
+    except TimeoutError as error:
+        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
+            raise
+        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    return made
 
 
 class Closing:
@@ -71,9 +87,7 @@ class Waiters:
                 waiter.set_result(None)
 
 
-async def until(
-    condition: Callable[[], bool], change: Callable[[], Awaitable[None]], timeout: float | None, what: str
-) -> None:
+async def until(condition: Callable[[], bool], change: Callable[[], Awaitable[None]], timeout: float | None, what: str) -> None:
     """Await `change` until `condition` holds. Raises ChannelTimeout, which says `what` is missing, after `timeout` seconds, and
     what `change` raises."""
     try:

@@ -11,21 +11,21 @@ framings; what messages mean it does not. Times are seconds.
 import contextlib
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn
 
 from synfin.channels.aio import RESET_ON_CLOSE
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, FramingError, PeerLost
 from synfin.channels.framing import Buffer, Framing
+from synfin.channels.threadparts import Closing, deadline, left, over, until_closed
 from synfin.channels.waiting import READ, WRITE, wait
 
 CLOSE_TIMEOUT: Final = 5.0
 CHUNK: Final = 262_144  # bytes asked for by one recv
 
 
-class MessageSocket:
+class MessageSocket(Closing):
     """Messages over `sock`, a connected stream socket, which belongs to this object from now on and is made non-blocking."""
 
     def __init__(self, sock: socket.socket, framing: Framing) -> None:
@@ -123,12 +123,7 @@ class MessageSocket:
 
     def __iter__(self) -> Iterator[bytes]:
         """All messages up to the orderly end; other ends raise."""
-        while True:
-            try:
-                message = self.receive()
-            except ChannelClosed:
-                return
-            yield message
+        return until_closed(self.receive)
 
     def finish(self) -> None:
         """Nothing more is sent: FIN. Receiving goes on."""
@@ -156,27 +151,6 @@ class MessageSocket:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)  # wakes who waits in poll, and sends nothing
         self.sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def deadline(timeout: float | None) -> float | None:
-    """When a call that may take `timeout` seconds has to be back, as time.monotonic counts."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def left(until: float | None) -> float | None:
-    """Seconds until then, 0 when it has passed."""
-    return None if until is None else max(0.0, until - time.monotonic())
-
-
-def over(until: float | None) -> bool:
-    """Whether that time has come."""
-    return until is not None and time.monotonic() >= until
 
 
 def connect(address: Any, framing: Framing, *, timeout: float | None = None) -> MessageSocket:

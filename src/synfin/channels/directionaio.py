@@ -15,15 +15,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
-from synfin.channels.aio import RECEIVE_QUEUE, MessageProtocol, MessageServer, MessageStream
-from synfin.channels.asyncparts import Closing, Waiters, until
-from synfin.channels.direction import SECOND, TIMEOUT, HalfDuplex
-from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.aio import MessageProtocol, MessageServer, MessageStream, serving
+from synfin.channels.asyncparts import Closing, Waiters, connected, until
+from synfin.channels.direction import QUEUE, SECOND, TIMEOUT, HalfDuplex, InboxFull
+from synfin.channels.errors import ChannelClosed, ChannelError, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
 from synfin.channels.framing import Buffer, Framing
 from synfin.engine.errors import UsageError
 
 DEFAULT_TIMEOUT: Final = TIMEOUT / SECOND
+REPLIES: Final = 64  # messages that the peer may make us say while it takes none off us
 
 
 class Sender:
@@ -52,6 +53,8 @@ class Sender:
             said = await self.stream.receive(timeout)
         except ChannelClosed:
             await self.stream.close(timeout)
+            if self.stream.broken is not None:
+                raise self.stream.broken from None
             return
         finally:
             self.stream.abort()
@@ -83,21 +86,22 @@ class Receiver:
 
 
 class HalfDuplexChannel(MessageProtocol, Closing):
-    """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long a turn that was asked for and
-    did not come is taken."""
+    """One side of a half-duplex channel; made by `connect` and `serve`. `timeout`: after so long without a message from its
+    holder a turn that was asked for is taken. Beyond `queue` bytes of messages that wait to be received reading pauses, and
+    TCP's window closes."""
 
     def __init__(
-        self, framing: Framing, *, caller: bool, timeout: float = DEFAULT_TIMEOUT,
+        self, framing: Framing, *, caller: bool, timeout: float = DEFAULT_TIMEOUT, queue: int = QUEUE,
         made: "Callable[[HalfDuplexChannel], None] | None" = None,
     ) -> None:  # fmt: skip
         check_framing(framing)
         super().__init__(framing)
-        self.turns = HalfDuplex(caller, round(timeout * SECOND))
+        self.turns = HalfDuplex(caller, round(timeout * SECOND), queue)
         self._made = made
         self._waiters = Waiters(self._loop)
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting = 0  # bytes of messages that wait to be received, about
         self._reading = True
+        self._replies = 0  # since the transport has no room
 
     def say(self, message: Buffer) -> None:
         """Send `message`. Raises NotYourTurn, TurnLost once when the last turn was taken from us, MessageRefused, ChannelClosed
@@ -115,21 +119,25 @@ class HalfDuplexChannel(MessageProtocol, Closing):
 
     async def turn(self, timeout: float | None = None) -> None:
         """Ask for the turn, and wait for it at most `timeout` seconds. A holder that is silent loses it after the channel's own
-        timeout. Raises ChannelTimeout; what ended the connection; TurnLost once."""
-        self.turns.check()
-        self.turns.ask(self._now())
+        timeout. Raises ChannelTimeout; InboxFull where more than `queue` bytes wait to be received: the turn is behind them;
+        what ended the connection; TurnLost once."""
+        turns = self.turns
+        turns.check()
+        turns.ask(self._now())
         self._act()
-        await self._until(lambda: self.turns.mine, timeout, "no turn")
+        await self._until(lambda: turns.mine or turns.full, timeout, "no turn")
+        if not turns.mine:
+            raise InboxFull(turns.waiting, turns.queue)
 
     async def receive(self, timeout: float | None = None) -> bytes:
         """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
         await self._until(lambda: bool(self.turns.inbox), timeout, "no message")
-        message = self.turns.inbox.popleft()
-        self._waiting -= len(message) + 1
-        if not self._reading and self._waiting <= RECEIVE_QUEUE // 2:
+        message = self.turns.take(self._now())
+        if not self._reading and not self.turns.full:
             self._reading = True
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+            self._act()
         return message
 
     def _now(self) -> int:
@@ -170,19 +178,29 @@ class HalfDuplexChannel(MessageProtocol, Closing):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
-        inbox = self.turns.inbox
         try:
             for message in messages:
-                before = len(inbox)
                 self.turns.received(message, self._now())
-                if len(inbox) > before:
-                    self._waiting += len(inbox[-1]) + 1
+            self._check_replies()
         except ProtocolError as error:
             self._refuse(error)
-        if self._waiting > RECEIVE_QUEUE and self._reading and self._ended is None:
+        if self.turns.full and self._reading and self._ended is None:
             self._reading = False
             self.transport.pause_reading()
         self._act()
+
+    def _check_replies(self) -> None:
+        """What the peer makes us say must not heap up because it takes nothing off us. Raises ProtocolError."""
+        if self._paused:
+            self._replies += len(self.turns.out)
+        if self._replies > REPLIES:
+            what = f"{self._replies} answers to the peer's messages have not been read"
+            raise ProtocolError(what, offset=self.turns.came, limit=REPLIES)
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        super().resume_writing()
+        self._replies = 0
 
     def stream_ended(self, error: ChannelError) -> None:
         """See MessageProtocol."""
@@ -191,32 +209,21 @@ class HalfDuplexChannel(MessageProtocol, Closing):
 
 async def connect(
     host: str, port: int, framing: Framing, *, turn_timeout: float = DEFAULT_TIMEOUT, timeout: float | None = None,
-    **options: Any,
+    queue: int = QUEUE, **options: Any,
 ) -> HalfDuplexChannel:  # fmt: skip
     """A half-duplex channel to `host`, within `timeout` seconds; the first turn is ours. Raises ChannelTimeout and OSErrors."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, channel = await loop.create_connection(
-                lambda: HalfDuplexChannel(framing, caller=True, timeout=turn_timeout), host, port, **options
-            )
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return channel
+    return await connected(
+        lambda: HalfDuplexChannel(framing, caller=True, timeout=turn_timeout, queue=queue), host, port, timeout, **options
+    )
 
 
 async def serve(
     handler: Callable[[HalfDuplexChannel], Awaitable[None]], host: str | None, port: int, framing: Framing, *,
-    turn_timeout: float = DEFAULT_TIMEOUT, **options: Any,
+    turn_timeout: float = DEFAULT_TIMEOUT, queue: int = QUEUE, **options: Any,
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection. See aio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> HalfDuplexChannel:
-        return HalfDuplexChannel(framing, caller=False, timeout=turn_timeout, made=lambda channel: made.begin(handler, channel))
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(
+        lambda made: HalfDuplexChannel(framing, caller=False, timeout=turn_timeout, queue=queue, made=made), handler, host,
+        port, **options,
+    )  # fmt: skip

@@ -1,16 +1,19 @@
 """Who may speak, for programs with threads: simplex, half duplex. Full duplex is blocking.MessageSocket as it is: one thread
 may receive while another sends. The bytes are direction.py's; a channel is used by one thread at a time. Times are seconds."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from synfin.channels.blocking import MessageSocket, deadline, left, over
-from synfin.channels.direction import NEVER, SECOND, HalfDuplex
+from synfin.channels.blocking import MessageSocket
+from synfin.channels.direction import NEVER, QUEUE, SECOND, HalfDuplex, InboxFull
 from synfin.channels.directionaio import DEFAULT_TIMEOUT
-from synfin.channels.errors import ChannelClosed, ChannelTimeout, ProtocolError
+from synfin.channels.errors import ChannelClosed, ChannelTimeout, PeerLost, ProtocolError
 from synfin.channels.exchange import check_framing, check_size
 from synfin.channels.framing import Buffer
+from synfin.channels.threadparts import deadline, left, over
 from synfin.engine.errors import UsageError
 
 
@@ -30,8 +33,11 @@ class BlockingSender:
 
     def close(self, timeout: float) -> None:
         """FIN after what was sent; wait, at most `timeout` seconds, until the peer has closed too. Raises as Sender.close."""
+        error = self.messages.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.messages.finish()
         try:
+            if error:  # a reset after the peer's FIN: to receive would tell of the FIN alone
+                raise PeerLost(f"the connection broke: {os.strerror(error)}")
             said = self.messages.receive(timeout)
         except ChannelClosed:
             return
@@ -64,12 +70,13 @@ class BlockingReceiver:
 
 
 class BlockingHalfDuplex:
-    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for who connected."""
+    """One side of a half-duplex channel over `messages`, which belong to it from now on; `caller` for who connected. `timeout`
+    and `queue` as those of HalfDuplexChannel."""
 
-    def __init__(self, messages: MessageSocket, *, caller: bool, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, messages: MessageSocket, *, caller: bool, timeout: float = DEFAULT_TIMEOUT, queue: int = QUEUE) -> None:
         check_framing(messages.framing)
         self.messages = messages
-        self.turns = HalfDuplex(caller, round(timeout * SECOND))
+        self.turns = HalfDuplex(caller, round(timeout * SECOND), queue)
 
     def say(self, message: Buffer, timeout: float | None = None) -> None:
         """Send `message`. Raises NotYourTurn, TurnLost, MessageRefused, ChannelTimeout, ChannelClosed, PeerLost."""
@@ -83,15 +90,20 @@ class BlockingHalfDuplex:
         self._write(deadline(timeout))
 
     def turn(self, timeout: float | None = None) -> None:
-        """Ask for the turn, and wait for it. Raises ChannelTimeout; what ended the connection; TurnLost once."""
-        self.turns.check()
-        self.turns.ask(time.monotonic_ns())
-        self._until(lambda: self.turns.mine, timeout, "no turn")
+        """Ask for the turn, and wait for it; what the peer says meanwhile is kept for `receive`. Raises ChannelTimeout;
+        InboxFull where more than `queue` bytes of it wait: the turn is behind them; what ended the connection; TurnLost once.
+        """
+        turns = self.turns
+        turns.check()
+        turns.ask(time.monotonic_ns())
+        self._until(lambda: turns.mine or turns.full, timeout, "no turn")
+        if not turns.mine:
+            raise InboxFull(turns.waiting, turns.queue)
 
     def receive(self, timeout: float | None = None) -> bytes:
         """The next message, within `timeout` seconds. Raises ChannelTimeout; what ended the connection."""
         self._until(lambda: bool(self.turns.inbox), timeout, "no message")
-        return self.turns.inbox.popleft()
+        return self.turns.take(time.monotonic_ns())
 
     def _until(self, condition: Callable[[], bool], timeout: float | None, what: str) -> None:
         until = deadline(timeout)

@@ -15,9 +15,9 @@ import asyncio
 from collections.abc import Callable, MutableSequence
 from typing import Any
 
-from synfin.channels.aio import MessageProtocol, MessageServer
-from synfin.channels.asyncparts import Closing
-from synfin.channels.errors import ChannelError, ChannelTimeout
+from synfin.channels.aio import MessageProtocol, MessageServer, serving
+from synfin.channels.asyncparts import Closing, connected
+from synfin.channels.errors import ChannelError
 from synfin.channels.exchange import LIMIT, check_framing
 from synfin.channels.exchangecalls import Calls, Handler
 from synfin.channels.framing import Framing
@@ -79,17 +79,7 @@ async def connect(
 
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, channel = await loop.create_connection(
-                lambda: ExchangeChannel(framing, handler, limit=limit), host, port, **options
-            )
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return channel
+    return await connected(lambda: ExchangeChannel(framing, handler, limit=limit), host, port, timeout, **options)
 
 
 async def serve(
@@ -97,12 +87,10 @@ async def serve(
 ) -> MessageServer:
     """Listen, and answer each connection's requests by `handler(request)`. See aio.serve and ExchangeChannel."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> ExchangeChannel:
-        return ExchangeChannel(
-            framing, handler, limit=limit, made=lambda channel: made.begin(ExchangeChannel.wait_ended, channel)
-        )
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(
+        lambda made: ExchangeChannel(framing, handler, limit=limit, made=made),
+        ExchangeChannel.wait_ended,
+        host,
+        port,
+        **options,
+    )

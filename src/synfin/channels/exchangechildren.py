@@ -13,10 +13,11 @@ import socket
 from collections.abc import Callable
 from typing import Self
 
-from synfin.channels.blocking import MessageSocket, deadline, left
+from synfin.channels.blocking import MessageSocket
 from synfin.channels.directionblocking import BlockingSender
 from synfin.channels.errors import ChannelTimeout
 from synfin.channels.framing import Framing
+from synfin.channels.threadparts import deadline, left
 from synfin.engine.errors import UsageError
 from synfin.sockets.face import Socket
 

@@ -9,11 +9,10 @@ request or an answer is taken at once; what bounds both sides is the exchange's 
     await channel.close()
 """
 
-import asyncio
 from collections.abc import Callable, MutableSequence
-from typing import Any
+from typing import Any, Final
 
-from synfin.channels.aio import MessageServer
+from synfin.channels.aio import MessageServer, serving
 from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused
 from synfin.channels.exchange import HEAD as EXCHANGE_HEAD
 from synfin.channels.exchange import LIMIT, check_framing
@@ -22,6 +21,23 @@ from synfin.channels.framing import Buffer, Framing
 from synfin.channels.life import HEAD, LifeSettings
 from synfin.channels.long import DEFAULT, LongChannel, connect_as
 from synfin.engine.errors import UsageError
+
+HEADS: Final = HEAD.size + EXCHANGE_HEAD.size  # bytes of kind and number, on both layers
+
+
+def check_settings(framing: Framing, settings: LifeSettings, limit: int) -> None:
+    """Raises UsageError for what cannot carry `limit` requests of this side's and as many answers to the peer's."""
+    check_framing(framing)
+    if settings.queue < 2 * limit:
+        raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
+    if framing.limit < HEADS:
+        raise UsageError(f"the framing's limit must leave room for {HEADS} bytes")
+
+
+def check_fit(message: Buffer, framing: Framing) -> None:
+    """Raises MessageRefused for a request or an answer that does not fit beside the kinds and the numbers of both layers."""
+    if len(message) > framing.limit - HEADS:
+        raise MessageRefused(f"a message of {len(message)} bytes is longer than {framing.limit - HEADS}")
 
 
 class LongExchange(Calls, LongChannel):
@@ -36,11 +52,9 @@ class LongExchange(Calls, LongChannel):
         made: "Callable[[Any], None] | None" = None,
     ) -> None:  # fmt: skip
         self._begin_calls(framing, handler, limit)
-        if settings.queue < 2 * limit:
-            raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
-        if framing.limit < HEAD.size + EXCHANGE_HEAD.size:
-            raise UsageError(f"the framing's limit must leave room for {HEAD.size + EXCHANGE_HEAD.size} bytes")
+        check_settings(framing, settings, limit)
         super().__init__(framing, settings, made)
+        self._receiving = 1  # what comes is always taken
 
     async def send(self, message: Buffer, timeout: float | None = None) -> int:
         """Not here: raises UsageError."""
@@ -51,9 +65,7 @@ class LongExchange(Calls, LongChannel):
         raise UsageError("an exchange gives its answers to who asked")
 
     def _check_size(self, message: Buffer) -> None:
-        most = self.framing.limit - HEAD.size - EXCHANGE_HEAD.size
-        if len(message) > most:
-            raise MessageRefused(f"a message of {len(message)} bytes is longer than {most}")
+        check_fit(message, self.framing)
 
     def _put(self, message: bytes) -> None:
         if self._can_say():
@@ -61,7 +73,8 @@ class LongExchange(Calls, LongChannel):
             self._soon()
 
     def _can_say(self) -> bool:
-        return self.life.error is None and not self.life.closing
+        life = self.life  # who has said goodbye waits for no answer
+        return life.error is None and not life.closing and not life.peer_goodbye
 
     def _why_not(self) -> ChannelError | None:
         if self.life.error is None and self.life.closing:
@@ -89,6 +102,7 @@ class LongExchange(Calls, LongChannel):
             self._cancel_handlers()
         elif self.life.peer_goodbye and not self.life.inbox:
             self._stop(ChannelClosed("the peer has said goodbye"))
+            self._cancel_handlers()
 
 
 async def connect(
@@ -110,13 +124,7 @@ async def serve(
 ) -> MessageServer:  # fmt: skip
     """Listen, and answer each connection's requests by `handler(request)`. See exchangeaio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> Any:
-        channel = LongExchange(
-            framing, settings, handler, limit=limit, made=lambda each: made.begin(LongExchange.wait_ended, each)
-        )
-        return channel.wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(
+        lambda made: LongExchange(framing, settings, handler, limit=limit, made=made).wire, LongExchange.wait_ended, host, port,
+        **options,
+    )  # fmt: skip

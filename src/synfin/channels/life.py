@@ -12,9 +12,11 @@ Every message of the framing below begins with one byte that says its kind, and 
 Rules. At most `window` DATA may be unacknowledged; both sides know the window, as they know the framing, so a receiver keeps at
 most `window` messages and never has to stop reading: PINGs are answered however slow the program is. A message is acknowledged
 when the program takes it, after `ack_delay` at most, at once when a quarter of the window waits for it or the peer has said
-goodbye. Whoever closes sends what is queued, then GOODBYE, waits for the last ACK, and closes the connection. Who has the
-peer's GOODBYE and nothing left to send needs none of its own, and waits for the peer's FIN: a peer that has closed would answer
-GOODBYE by RST, and of two FINs at once TIME-WAIT is left on both sides.
+goodbye. Whoever closes sends what is queued, then GOODBYE, waits for the last ACK, sends its FIN, and reads to the peer's FIN:
+what is on its way would meet a closed socket, which answers by RST. Who had the peer's GOODBYE first sends its FIN after the
+peer's, and no GOODBYE where nothing is left to send: TIME-WAIT is left on one side. Where two GOODBYEs crossed neither waits
+for the other's FIN. Whoever still takes messages when it closes sends a PING behind its GOODBYE: what the peer said before it
+knew has come before the PONG, and is acknowledged before the FIN.
 
 When the connection breaks, `unacknowledged` are the messages that may or may not have arrived. They are never sent again here.
 """
@@ -73,6 +75,8 @@ class Life:
         "_closing",
         "_confirmed",
         "_count",
+        "_fence",
+        "_first",
         "_goodbye_sent",
         "_inbox",
         "_ping",
@@ -82,8 +86,11 @@ class Life:
         "_received",
         "_sent",
         "_taken",
+        "_taken_at_close",
+        "_to_take",
         "error",
         "heartbeat",
+        "left",
         "peer_goodbye",
         "settings",
     )  # fmt: skip
@@ -108,6 +115,11 @@ class Life:
         self._pong = -1  # the number to answer, -1 for none
         self._closing = False
         self._goodbye_sent = False
+        self._first = False  # our goodbye was said before the peer's came
+        self._taken_at_close = 0
+        self._fence = 0  # the number of the PING behind our goodbye, 0 for none
+        self._to_take = 0  # the peer's DATA that came before it knew of our goodbye, or before its own
+        self.left = False  # `leave` has been called
 
     # Calls of the program
 
@@ -143,8 +155,15 @@ class Life:
 
     @property
     def second(self) -> bool:
-        """The peer has said goodbye, and all that it sent is acknowledged: its FIN is due, and goes before ours."""
-        return self.peer_goodbye and not self._queue and self._confirmed == self._received
+        """The peer said goodbye before us, and all on both sides is acknowledged: its FIN is due, and goes before ours."""
+        return self.peer_goodbye and not self._first and not self._queue and self._confirmed == self._received
+
+    def leaves(self, taking: bool) -> bool:
+        """After `close`: whether our FIN is due. `taking`: somebody waits for the peer's messages; as long as they are taken,
+        those that the peer sent before it knew of our goodbye, or before its own, are acknowledged first."""
+        if not self.finished or self.second or self._confirmed < self._taken or self._answered < self._fence:
+            return False
+        return self._confirmed >= self._to_take or not (taking or self._taken > self._taken_at_close)
 
     @property
     def answered(self) -> int:
@@ -169,7 +188,7 @@ class Life:
         if self._inbox:
             self._taken += 1
             owed = self._taken - self._confirmed
-            if self.peer_goodbye or 4 * owed >= self.settings.window:
+            if self.peer_goodbye or self._goodbye_sent or 4 * owed >= self.settings.window:
                 self._ack_at = 0
             elif owed == 1:
                 self._ack_at = now + self.settings.ack_delay
@@ -185,9 +204,16 @@ class Life:
         self._ping = True
         return self._pings + 1
 
-    def close(self) -> None:
-        """Say goodbye once all that is queued has gone out."""
-        self._closing = True
+    def close(self, taking: bool = False) -> None:
+        """Say goodbye once all that is queued has gone out; `taking` as for `leaves`."""
+        if not self._closing:
+            self._closing = True
+            self._taken_at_close = self._taken
+            self._fence = -int(taking)  # its number is given when it goes out
+
+    def leave(self) -> None:
+        """Our FIN goes out: nothing more is sent, and nothing is watched."""
+        self.left = True
 
     # What came
 
@@ -225,6 +251,8 @@ class Life:
             if number > self._pings:
                 raise self._wrong(f"PONG {number} answers a PING that was never sent", self._pings)
             self._answered = max(self._answered, number)
+            if self._fence > 0 and number >= self._fence and not self._to_take:
+                self._to_take = self._received
         else:
             self._receive_goodbye(number)
 
@@ -251,6 +279,7 @@ class Life:
         if number != self._received:
             raise self._wrong(f"GOODBYE after {number} DATA, {self._received} have come", self._received)
         self.peer_goodbye = True
+        self._to_take = self._received
         if self._taken > self._confirmed:
             self._ack_at = 0
 
@@ -274,6 +303,17 @@ class Life:
         else:
             self.error = error
 
+    def loss(self) -> PeerLost | None:
+        """What tells, after the end, what is unacknowledged: `error`, or one more where that is of another kind; None where all
+        is acknowledged."""
+        if not self._queue:
+            return None
+        if isinstance(self.error, PeerLost):
+            return self.error
+        lost = PeerLost(f"the connection ended: {self.error}", self.unacknowledged)
+        lost.__cause__ = self.error
+        return lost
+
     def give_up(self, what: str) -> None:
         """End the connection from this side, with `what` as the reason: PeerLost where something is unconfirmed."""
         if self.error is None:
@@ -281,15 +321,16 @@ class Life:
 
     # Time, and what is to go
 
-    def next_deadline(self) -> int:
-        """When to call `handle_timers` next; 0: there is something to send at once; NEVER."""
-        if self.error is not None:
+    def next_deadline(self, blocked: bool = False) -> int:
+        """When to call `handle_timers` next; 0: there is something to send at once; NEVER. `blocked`: nothing can be sent now,
+        so what is to be sent is not counted."""
+        if self.error is not None or self.left:
             return NEVER
-        return min(self.heartbeat.next_deadline(), self._ack_at)
+        return self.heartbeat.next_deadline() if blocked else min(self.heartbeat.next_deadline(), self._ack_at)
 
     def handle_timers(self, now: int) -> None:
         """Ask a silent peer, or take it for dead: then `error` is PeerDead."""
-        if self.error is not None:
+        if self.error is not None or self.left:
             return
         if self.heartbeat.dead(now):
             silence = (now - self.heartbeat.last_heard) / SECOND
@@ -300,7 +341,7 @@ class Life:
 
     def outgoing(self, now: int) -> list[bytes]:
         """The messages of the framing that are to go now, in order; call it when there is room to send them."""
-        if self.error is not None:
+        if self.error is not None or self.left:
             return []
         out: list[bytes] = []
         if self._pong >= 0:
@@ -322,11 +363,16 @@ class Life:
 
     def _outgoing_goodbye(self, out: list[bytes]) -> None:
         self._goodbye_sent = True
+        self._first = not self.peer_goodbye
         if self._taken > self._confirmed:
             self._confirmed, self._ack_at = self._taken, NEVER
             out.append(HEAD.pack(ACK, self._taken))
         if self._queue or not self.peer_goodbye:
             out.append(HEAD.pack(GOODBYE, self._sent))
+        if self._fence and self._first:
+            self._pings += 1
+            self._fence = self._pings
+            out.append(HEAD.pack(PING, self._pings))
 
     def _outgoing_data(self, out: list[bytes]) -> None:
         flying = self._sent - self._acked

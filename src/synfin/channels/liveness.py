@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from synfin.channels.errors import ChannelError
 from synfin.engine.errors import UsageError
 
 SECOND: Final = 1_000_000_000
@@ -36,6 +37,10 @@ LAST: Final = 3
 ONE: Final = struct.Struct(">4sBQ")  # QUESTION n, LAST m
 TWO: Final = struct.Struct(">4sBQQ")  # ANSWER n m
 REMEMBERED: Final = 8  # numbers of ours that are over, and questions of the peer's, that are still known when they come again
+
+
+class Resting(ChannelError):
+    """A check would begin before the rest after a failed one is over, or was ended on this side."""
 
 
 class Outcome(Enum):
@@ -159,6 +164,11 @@ class Liveness:
         self.counts.asked += 1
         self.out.append(Message(QUESTION, None, number).pack())
         return True
+
+    def begin(self, now: int) -> None:
+        """Begin a check, or join the one that is under way. Raises Resting."""
+        if not self.busy and not self.ask(now):
+            raise Resting(f"resting for {(self._rests_until - now) / SECOND:.1f} s more after a check that failed")
 
     def received(self, data: bytes, now: int) -> None:
         """A message of the peer's has come; anything may be in it."""

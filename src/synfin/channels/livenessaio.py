@@ -7,32 +7,29 @@ Owns the clock, the timer and the carrier. What carries the messages:
 
 - UDP: each is one datagram. A datagram from another address than the connected one is counted, by the kernel or here.
 - TCP: each is one message of LengthHeader(1).
-- A long connection (LivelyChannel): each follows kind 6 and the number 0, beside life.py's kinds. It passes by what the program
-  has not received yet, so a slow program is not taken for a dead path. A silence of `doubt_after` begins a check by itself.
+- A long connection (LivelyChannel): as livenesslife.py says.
 
 Times are seconds here, nanoseconds in Learned.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, MutableSequence
+from collections.abc import Awaitable, Callable, MutableSequence
 from typing import Any, Final, cast
 
-from synfin.channels.aio import MessageProtocol, MessageServer
-from synfin.channels.errors import ChannelError, ChannelTimeout, ProtocolError
+from synfin.channels.aio import MessageProtocol, MessageServer, serving
+from synfin.channels.asyncparts import connected
+from synfin.channels.errors import ChannelError
 from synfin.channels.framing import Framing, LengthHeader
-from synfin.channels.life import HEAD, LifeSettings
-from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness
+from synfin.channels.life import LifeSettings
+from synfin.channels.liveness import NEVER, SECOND, TWO, Learned, Liveness, Resting
+from synfin.channels.livenesslife import LivelyLife, Told, doubt
 from synfin.channels.long import DEFAULT, LongChannel, check_framing
-from synfin.engine.errors import UsageError
 
 PATIENCE: Final = 5.0
 REST: Final = 60.0
 PEERS: Final = 64  # addresses that a UDP listener keeps
-LIVENESS: Final = 6  # kind, beside life.py's
 FRAMING: Final = LengthHeader(1, limit=TWO.size)
-
-Told = Callable[[Learned], None]
 
 
 def fresh() -> int:
@@ -40,12 +37,11 @@ def fresh() -> int:
     return secrets.randbits(64)
 
 
-class Resting(ChannelError):
-    """A check would begin before the rest after a failed one is over, or beside one that goes on."""
-
-
 class Checker:
-    """Drives one side: `send` takes what is to go, `told` hears what was learnt, at once. `close` it, or its timer goes on."""
+    """Drives one side: `send` takes what is to go, `told` hears what was learnt, at once. `close` it, or its timer goes on.
+
+    Messages for which the carrier has no room, because the peer asks on and on and takes nothing off it, are dropped: they are
+    as good as lost, for which a check is made."""
 
     def __init__(
         self, send: Callable[[bytes], None], told: Told | None = None, *, patience: float = PATIENCE, rest: float = REST
@@ -70,9 +66,8 @@ class Checker:
     async def check(self) -> Learned:
         """Begin a check, or join the one that goes on, and wait for its end: `patience` at most, twice that where the peer has
         asked meanwhile. Raises Resting; what ended the connection."""
-        if not self.liveness.busy and not self.ask():
-            seconds = (self.liveness.rests_until() - self.now()) / SECOND
-            raise Resting(f"resting for {seconds:.1f} s more after a check that failed")
+        self.liveness.begin(self.now())
+        self._act()
         waiter: asyncio.Future[Learned] = self._loop.create_future()
         self._waiters.append(waiter)
         try:
@@ -127,13 +122,16 @@ class Checker:
 
 class UdpPeers(asyncio.DatagramProtocol):
     """Answers whoever asks, one check an address; `told` hears the address and what was learnt. Keeps `PEERS` addresses, and
-    forgets the one that was silent for the longest time. `forgotten` counts them, `errors` what the network reported."""
+    forgets the one that was silent for the longest time. `forgotten` counts them, `errors` what the network reported, `dropped`
+    the messages for which the socket had no room."""
 
     def __init__(self, told: Callable[[Any, Learned], None] | None = None, **times: float) -> None:
         self.transport: asyncio.DatagramTransport
         self.peers: dict[Any, Checker] = {}
         self.forgotten = 0
         self.errors = 0
+        self.dropped = 0
+        self._paused = False
         self._told = told
         self._times = times
 
@@ -153,9 +151,19 @@ class UdpPeers(asyncio.DatagramProtocol):
         return checker
 
     def send(self, data: bytes, address: Any) -> None:
-        """Send one datagram."""
-        if not self.transport.is_closing():
+        """Send one datagram, or drop it."""
+        if self._paused:
+            self.dropped += 1
+        elif not self.transport.is_closing():
             self.transport.sendto(data, address)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._paused = False
 
     def told(self, address: Any, learned: Learned) -> None:
         """Pass on what was learnt."""
@@ -216,7 +224,7 @@ async def connect_udp(
 
 
 class TcpPeer(MessageProtocol):
-    """The check over a TCP connection of its own."""
+    """The check over a TCP connection of its own. `dropped` counts the messages for which there was no room."""
 
     def __init__(
         self, told: Callable[["TcpPeer", Learned], None] | None = None, made: Callable[["TcpPeer"], None] | None = None,
@@ -226,9 +234,12 @@ class TcpPeer(MessageProtocol):
         self.checker = Checker(self._say, None if told is None else lambda learned: told(self, learned), **times)
         self._made = made
         self._over = self._loop.create_future()
+        self.dropped = 0
 
     def _say(self, data: bytes) -> None:
-        if self._unable is None:
+        if self._paused:
+            self.dropped += 1
+        elif self._unable is None:
             self.send(data)
 
     def ask(self) -> bool:
@@ -269,29 +280,16 @@ async def connect_tcp(
 ) -> TcpPeer:  # fmt: skip
     """Check the path to `host` over TCP, connected within `timeout` seconds. Raises ChannelTimeout and the OSErrors of
     connecting."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout):
-            _, made = await loop.create_connection(lambda: TcpPeer(told, patience=patience, rest=rest), host, port)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
-    return made
+    return await connected(lambda: TcpPeer(told, patience=patience, rest=rest), host, port, timeout)
 
 
 async def listen_tcp(
     host: str | None, port: int, told: Callable[[TcpPeer, Learned], None] | None = None, *, patience: float = PATIENCE,
-    rest: float = REST,
+    rest: float = REST, handler: Callable[[TcpPeer], Awaitable[None]] = TcpPeer.wait_ended,
 ) -> MessageServer:  # fmt: skip
-    """Answer the checks of others on TCP."""
-    made = MessageServer()
-
-    def protocol() -> TcpPeer:
-        return TcpPeer(told, lambda peer: made.begin(TcpPeer.wait_ended, peer), patience=patience, rest=rest)
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
-    return made
+    """Answer the checks of others on TCP, as long as `handler(peer)` runs: until the peer has closed, unless another is given,
+    which may ask too. Raises OSError."""
+    return await serving(lambda made: TcpPeer(told, made, patience=patience, rest=rest), handler, host, port)
 
 
 # Long connections
@@ -301,62 +299,53 @@ class LivelyChannel(LongChannel):
     """A long connection that checks both directions: when told to, and by itself after a silence of `doubt_after` seconds
     (None: never). Both sides must be of this kind; how a check ends is told to `told`, and does not end the connection."""
 
+    life: LivelyLife
+
     def __init__(
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[Any], None] | None" = None, *,
         told: Told | None = None, doubt_after: float | None = None, patience: float = PATIENCE, rest: float = REST,
     ) -> None:  # fmt: skip
-        if doubt_after is not None and doubt_after <= 0:
-            raise UsageError(f"doubt begins after more than 0 seconds, not {doubt_after}")
+        self._doubt_after = doubt(doubt_after, framing)
+        self._liveness = Liveness(fresh, patience=round(patience * SECOND), rest=round(rest * SECOND))
+        self._hears = told
+        self._ends: list[asyncio.Future[Learned]] = []  # of who waits for the end of a check
         super().__init__(framing, settings, made)
-        if framing.limit < HEAD.size + TWO.size:
-            raise UsageError(f"the framing's limit must leave room for {HEAD.size + TWO.size} bytes")
-        self.checker = Checker(self._say, told, patience=patience, rest=rest)
-        self._doubt_after = None if doubt_after is None else round(doubt_after * SECOND)
-        self._doubts: asyncio.TimerHandle | None = None
+
+    def _make_life(self, settings: LifeSettings, now: int) -> LivelyLife:
+        return LivelyLife(settings, now, self._liveness, self._doubt_after, self._learned)
+
+    def _learned(self, learned: Learned) -> None:
+        if learned.outcome is not None:
+            for end in self._ends:
+                if not end.done():
+                    end.set_result(learned)
+        if self._hears is not None:
+            self._hears(learned)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages of the check found no room."""
+        return self.life.dropped
 
     async def check(self) -> Learned:
         """See Checker; raises what ended the connection too."""
         if self.life.error is not None:
             raise self.life.error
-        return await self.checker.check()
-
-    def _say(self, data: bytes) -> None:
-        if self.life.error is None:
-            self.wire.send(HEAD.pack(LIVENESS, 0) + data)
-
-    def _begin(self) -> None:
-        super()._begin()
-        self._watch()
-
-    def _received(self, messages: MutableSequence[bytes]) -> None:
-        others = []
-        for message in messages:
-            if message[:1] != bytes([LIVENESS]):
-                others.append(message)
-            elif len(message) < HEAD.size:
-                error = ProtocolError(f"a message of {len(message)} bytes has no kind and number", offset=0, limit=HEAD.size)
-                self.life.ended(error)
-                self.wire.refuse(error)
-            else:
-                self.checker.received(message[HEAD.size :])
-        super()._received(others)
-
-    def _watch(self) -> None:
-        """Set the timer for the moment at which the silence will have been too long, or the rest be over."""
-        if self._doubt_after is not None and self.life.error is None:
-            due = max(self.life.heartbeat.last_heard + self._doubt_after, self.checker.liveness.rests_until())
-            if due <= self._now():
-                self.checker.ask()
-                due = self._now() + self._doubt_after
-            self._doubts = self._loop.call_at(due / SECOND, self._watch)
+        self.life.liveness.begin(self._now())
+        self._soon()
+        end: asyncio.Future[Learned] = self._loop.create_future()
+        self._ends.append(end)
+        try:
+            return await end
+        finally:
+            self._ends.remove(end)
 
     def _changed(self) -> None:
         super()._changed()
         if self.life.error is not None:
-            self.checker.close(self.life.error)
-            if self._doubts is not None:
-                self._doubts.cancel()
-                self._doubts = None
+            for end in self._ends:
+                if not end.done():
+                    end.set_exception(self.life.error)
 
 
 async def connect_lively(
@@ -367,13 +356,7 @@ async def connect_lively(
     Raises ChannelTimeout, and the OSErrors of connecting.
     """
     channel = LivelyChannel(framing, settings, **lively)
-    try:
-        async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().create_connection(lambda: channel.wire, host, port)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    await connected(lambda: channel.wire, host, port, timeout)
     return channel
 
 
@@ -383,10 +366,4 @@ async def serve_lively(
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection. See long.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> MessageProtocol:
-        return LivelyChannel(framing, settings, lambda channel: made.begin(handler, channel), **lively).wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port)
-    return made
+    return await serving(lambda made: LivelyChannel(framing, settings, made, **lively).wire, handler, host, port)

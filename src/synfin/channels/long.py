@@ -12,16 +12,18 @@ Times are seconds; those in LifeSettings nanoseconds.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
 from typing import Any, Final
 
-from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer
-from synfin.channels.asyncparts import Closing, Waiters, until, until_closed
+from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer, serving
+from synfin.channels.asyncparts import Closing, Waiters, connected, until, until_closed
 from synfin.channels.backoff import Backoff
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
 from synfin.channels.framing import Buffer, Framing, LengthHeader, VarintHeader
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import HEAD, Life, LifeSettings
+from synfin.channels.reconnect import Keeper
 from synfin.engine.errors import UsageError
 
 DEFAULT: Final = LifeSettings()
@@ -48,26 +50,43 @@ class _Wire(MessageProtocol):
 
     @property
     def paused(self) -> bool:
+        """Whether nothing can be sent now: the transport has enough to write."""
         return self._paused
 
     def refuse(self, error: ChannelError) -> None:
+        """Reset the connection: the peer's messages mean nothing."""
         self._refuse(error)
 
+    def send(self, message: Buffer) -> None:
+        """See MessageProtocol; after our FIN nothing goes and nothing is raised: the life tells why the connection ended."""
+        if self._unable is None:
+            super().send(message)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
         super().connection_made(transport)
         self.channel._begin()
 
     def data_received(self, data: bytes) -> None:
+        """See asyncio."""
         self.channel._heard()
         super().data_received(data)
 
+    def eof_received(self) -> bool:
+        """See asyncio."""
+        super().eof_received()
+        return False  # our FIN answers the peer's: what was not said before it cannot be said
+
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
+        """See MessageProtocol."""
         self.channel._received(messages)
 
     def stream_ended(self, error: ChannelError) -> None:
+        """See MessageProtocol."""
         self.channel._ended(error)
 
     def resume_writing(self) -> None:
+        """See asyncio."""
         super().resume_writing()
         self.channel._pump()
 
@@ -79,16 +98,25 @@ class LongChannel(Closing):
         self, framing: Framing, settings: LifeSettings = DEFAULT, made: "Callable[[LongChannel], None] | None" = None
     ) -> None:
         check_framing(framing)
-        self.framing = framing
         self._loop = asyncio.get_running_loop()
         self._made = made
-        self.life = Life(settings, self._now())
-        self.told = False  # somebody has been given the error that ended the connection
+        self.life = self._make_life(settings, self._now())
+        self.told = False  # somebody has been given the PeerLost that says what is unacknowledged
         self.wire = _Wire(framing, self)
         self._waiters = Waiters(self._loop)
+        self._receiving = 0  # how many tasks wait in `receive`
         self._timer: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._due = False  # _pump comes at the end of this turn
+
+    def _make_life(self, settings: LifeSettings, now: int) -> Life:
+        """What keeps this side's state; a subclass may have more of it."""
+        return Life(settings, now)
+
+    @property
+    def framing(self) -> Framing:
+        """What the messages of the life are carried in."""
+        return self.wire.framing
 
     # Calls of the program
 
@@ -104,7 +132,7 @@ class LongChannel(Closing):
             await self._until(lambda: bool(life.room) or life.error is not None, timeout, "no room to send")
         try:
             number = life.send(message)
-        except ChannelError:
+        except PeerLost:
             self.told = True
             raise
         self._soon()
@@ -118,12 +146,16 @@ class LongChannel(Closing):
         """
         life = self.life
         if not life.inbox and life.error is None and not life.peer_goodbye:
-            await self._until(
-                lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
-            )
+            self._receiving += 1
+            try:
+                await self._until(
+                    lambda: bool(life.inbox) or life.error is not None or life.peer_goodbye, timeout, "no message"
+                )
+            finally:
+                self._receiving -= 1
         try:
             message = life.take(self._now())
-        except ChannelError:
+        except PeerLost:
             self.told = True
             raise
         assert message is not None
@@ -138,8 +170,7 @@ class LongChannel(Closing):
         self._soon()
         await self._until(lambda: life.answered >= number or life.error is not None, timeout, "no answer to a PING")
         if life.error is not None:
-            self.told = True
-            raise life.error
+            raise self._telling(life.error)
         return self._loop.time() - began
 
     async def flush(self, timeout: float | None = None) -> None:
@@ -147,30 +178,44 @@ class LongChannel(Closing):
         life = self.life
         await self._until(lambda: not life.unacknowledged or life.error is not None, timeout, "not all was acknowledged")
         if life.error is not None and life.unacknowledged:
-            self.told = True
-            raise life.error
+            raise self._telling(life.error)
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Send what is queued, say goodbye, wait until the peer has taken it all, close; within `timeout` seconds.
+        """Send what is queued, say goodbye, wait until the peer has taken it all and closed too; within `timeout` seconds.
 
         Raises PeerLost with what is not acknowledged, unless an earlier call raised it already. Either way the connection is
-        closed. What the peer has sent and nobody received here stays unacknowledged, and the peer is told so.
+        closed. What the peer has sent and nobody receives here stays unacknowledged, and the peer is told so.
         """
         life = self.life
-        life.close()
+        life.close(taking=self._receiving > 0)
         self._pump()
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: (life.finished and not life.second) or life.error is not None, None, "")
+                await self._until(lambda: life.error is not None or life.leaves(self._receiving > 0), None, "")
+                if life.error is None:
+                    await self._leave()
                 await self.wire.close(timeout)
         except (TimeoutError, ChannelError):
             life.give_up(f"not all was acknowledged within {timeout} s of closing")
+            if life.left and not self.wire.unsent:
+                await self.wire.close()  # at once, and by FIN: only the peer's is missing
         finally:
             self.abort()
         await self.wire.wait_lost()
-        if isinstance(life.error, PeerLost) and life.error.unacknowledged and not self.told:
-            self.told = True
-            raise life.error
+        lost = life.loss()
+        if lost is not None and not self.told:
+            raise self._telling(lost)
+
+    def _telling(self, error: ChannelError) -> ChannelError:
+        self.told = self.told or isinstance(error, PeerLost)
+        return error
+
+    async def _leave(self) -> None:
+        """Our FIN, then all that the peer says up to its own."""
+        self.life.leave()
+        if self.wire.transport.can_write_eof():  # TLS has no half-close
+            self.wire.finish()
+            await self._until(lambda: self.life.error is not None, None, "")
 
     def abort(self) -> None:
         """Close at once. What is unacknowledged stays in `unacknowledged`."""
@@ -252,9 +297,9 @@ class LongChannel(Closing):
         self._arm()
 
     def _arm(self) -> None:
-        deadline = self.life.next_deadline()
-        if deadline >= self._armed or (self.wire.paused and deadline <= self._now()):
-            return  # one that comes early finds nothing to do; resume_writing comes back to what cannot go now
+        deadline = self.life.next_deadline(blocked=self.wire.paused)  # resume_writing comes back to what cannot go now
+        if deadline >= self._armed:
+            return  # one that comes early finds nothing to do
         if self._timer is not None:
             self._timer.cancel()
         self._armed = deadline
@@ -284,13 +329,7 @@ async def connect(
 
 async def connect_as(channel: LongChannel, host: str, port: int, timeout: float | None, options: dict[str, Any]) -> None:
     """Connect `channel`, just made, or one of a subclass. See `connect`."""
-    try:
-        async with asyncio.timeout(timeout):
-            await channel._loop.create_connection(lambda: channel.wire, host, port, **options)
-    except TimeoutError as error:
-        if timeout is None or error.errno is not None:  # the kernel's ETIMEDOUT
-            raise
-        raise ChannelTimeout(f"{host} port {port} did not answer within {timeout} s") from None
+    await connected(lambda: channel.wire, host, port, timeout, **options)
 
 
 async def serve(
@@ -299,33 +338,25 @@ async def serve(
 ) -> MessageServer:  # fmt: skip
     """Listen, and run `handler(channel)` for each connection; it is closed when the handler returns. See aio.serve."""
     check_framing(framing)
-    made = MessageServer()
-
-    def protocol() -> MessageProtocol:
-        return LongChannel(framing, settings, made=lambda channel: made.begin(handler, channel)).wire
-
-    made.server = await asyncio.get_running_loop().create_server(protocol, host, port, **options)
-    return made
+    return await serving(lambda made: LongChannel(framing, settings, made).wire, handler, host, port, **options)
 
 
 class Reconnecting:
     """Keeps one long connection: `dial()` makes it, after a failure with `backoff` between the attempts.
 
-    `attempts` is how many fail in a row before `channel` gives up, None for never. `made` counts the connections.
+    `attempts` is how many fail in a row before `channel` gives up, None for never. The decisions are reconnect.py's.
     """
 
-    def __init__(
-        self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None
-    ) -> None:
-        if attempts is not None and attempts < 1:
-            raise UsageError(f"attempts are 1 or more, not {attempts}")
+    def __init__(self, dial: Callable[[], Awaitable[LongChannel]], backoff: Backoff, *, attempts: int | None = None) -> None:
+        self._keeper: Keeper[LongChannel] = Keeper(backoff, attempts)
         self._dial = dial
-        self._backoff = backoff
-        self._attempts = attempts
         self._lock = asyncio.Lock()
-        self._channel: LongChannel | None = None
         self._ending = asyncio.Event()
-        self.made = 0
+
+    @property
+    def made(self) -> int:
+        """How many connections have come about."""
+        return self._keeper.made
 
     async def channel(self) -> LongChannel:
         """The connection that lives, made first where none does; any number of tasks may ask at once.
@@ -335,52 +366,29 @@ class Reconnecting:
         `close`.
         """
         async with self._lock:
-            if self._ending.is_set():
-                raise ChannelClosed("this side has closed")
-            old = self._channel
-            if old is not None and old.alive:
-                return old
-            if old is not None:
-                self._channel = None
-                self._report(old)
-            self._channel = await self._connect()
-            self.made += 1
-            return self._channel
-
-    @staticmethod
-    def _report(old: LongChannel) -> None:
-        left = old.unacknowledged
-        old.abort()
-        if left and not old.told:
-            old.told = True
-            error = old.life.error
-            raise error if isinstance(error, PeerLost) else PeerLost(f"the connection ended: {error}", left) from error
+            found = self._keeper.present()
+            if found is not None:
+                return found
+            leaving = self._keeper.leaving()
+            if leaving is not None:
+                await leaving.close()
+            return await self._connect()
 
     async def _connect(self) -> LongChannel:
-        for attempt in range(1 << 62 if self._attempts is None else self._attempts):
+        while not self._ending.is_set():
             try:
-                channel = await self._dial()
+                return self._keeper.came(await self._dial())
             except (OSError, ChannelTimeout) as error:
-                if attempt + 1 == self._attempts:
-                    raise PeerLost(f"no connection in {self._attempts} attempts: {error}") from error
-                await self._pause(self._backoff.next() / SECOND)
-            else:
-                self._backoff.reset()
-                return channel
-        raise AssertionError("unreachable")
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
-        except TimeoutError:
-            return
+                wait = self._keeper.failed(error) / SECOND
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._ending.wait()
         raise ChannelClosed("this side has closed")
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Close the connection gracefully, see LongChannel.close; no new one is made. A `dial` that goes on is waited for."""
         self._ending.set()
         async with self._lock:
-            channel, self._channel = self._channel, None
+            channel = self._keeper.end()
         if channel is not None:
             await channel.close(timeout)

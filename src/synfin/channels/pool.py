@@ -10,12 +10,16 @@ Knows no connection: those are whatever the fronts (poolaio, poolblocking) put i
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from synfin.channels.heartbeat import NEVER, later
+from synfin.channels.errors import PoolClosed
+from synfin.channels.heartbeat import NEVER, SECOND, later
 from synfin.engine.errors import UsageError
 
 C = TypeVar("C")
+
+IDLE_LIMIT: Final = 60.0  # seconds
+CHECK: Final = 1.0  # seconds
 
 
 @dataclass(slots=True)
@@ -46,13 +50,19 @@ class Ticket:
 
 
 class Ledger(Generic[C]):
-    """See the module. `idle_limit` in nanoseconds, NEVER for none. Raises UsageError."""
+    """See the module. Both times are seconds; None: connections never become too old, are never to be checked.
 
-    def __init__(self, size: int, idle_limit: int = NEVER) -> None:
-        if size < 1 or idle_limit <= 0:
-            raise UsageError(f"a pool has 1 connection or more and a positive idle limit, not {size}, {idle_limit}")
+    `used` are the connections that are out. Raises UsageError.
+    """
+
+    def __init__(self, size: int, idle_limit: float | None = None, check: float | None = None) -> None:
+        if size < 1 or (idle_limit is not None and idle_limit <= 0) or (check is not None and check <= 0):
+            raise UsageError(f"a pool has 1 connection or more and positive times, not {size}, {idle_limit}, {check}")
         self.size = size
-        self.idle_limit = idle_limit
+        self.idle_limit = NEVER if idle_limit is None else round(idle_limit * SECOND)
+        self.check = NEVER if check is None else round(check * SECOND)
+        self.used: dict[C, None] = {}
+        self.closed = False
         self._free = size
         self._queue: deque[Ticket] = deque()
         self._idle: deque[tuple[C, int]] = deque()  # oldest first
@@ -70,7 +80,8 @@ class Ledger(Generic[C]):
         return self.size - self._free
 
     def ask(self, now: int) -> Ticket:
-        """Ask for a slot: `granted` at once, or when those before have had theirs."""
+        """Ask for a slot: `granted` at once, or when those before have had theirs. Raises PoolClosed."""
+        self.check_open()
         ticket = Ticket(now)
         if self._free:
             self._free -= 1
@@ -108,13 +119,45 @@ class Ledger(Generic[C]):
         """The connection that was used last, and since when it has been idle; None when there is none."""
         return self._idle.pop() if self._idle else None
 
-    def put_idle(self, connection: C, now: int) -> None:
-        """A connection came back, fit for use."""
-        self._idle.append((connection, now))
+    def put_back(self, connection: C, since: int) -> bool:
+        """What `take_idle` gave is not used after all: whether it is kept; after `close` it is the caller's to close."""
+        if self.closed:
+            self.count_closed()
+        else:
+            self._idle.append((connection, since))
+        return not self.closed
 
-    def count_made(self) -> None:
-        """A connection was made."""
-        self._figures.made += 1
+    def check_due(self, since: int, now: int) -> bool:
+        """Whether a connection that has been idle since then is to be asked before it is used."""
+        return later(since, self.check) <= now
+
+    def give(self, connection: C, *, made: bool = False) -> None:
+        """`connection` goes to who holds a slot; `made`: it is a new one."""
+        self.used[connection] = None
+        self._figures.made += made
+
+    def take_back(self, connection: C, now: int, *, fit: bool) -> bool:
+        """A connection came back: whether it is kept for the next; otherwise it is the caller's to close. Raises KeyError for
+        one that is not out."""
+        del self.used[connection]
+        if fit and not self.closed:
+            self._idle.append((connection, now))
+            return True
+        self.count_closed(broken=not fit)
+        return False
+
+    def close(self) -> list[C]:
+        """From now on nothing is given any more. Returns the idle connections, which are the caller's to close."""
+        self.closed = True
+        idle = [connection for connection, _ in self._idle]
+        self._idle.clear()
+        self._figures.closed += len(idle)
+        return idle
+
+    def check_open(self) -> None:
+        """Raises PoolClosed after `close`."""
+        if self.closed:
+            raise PoolClosed("the pool is closed")
 
     def count_closed(self, *, broken: bool = False) -> None:
         """A connection was closed."""

@@ -12,16 +12,13 @@ Times are seconds.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from synfin.channels.aio import CLOSE_TIMEOUT
 from synfin.channels.errors import ChannelError, ChannelTimeout, PoolClosed
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.long import LongChannel
-from synfin.channels.pool import Ledger, PoolMetrics, Ticket
-
-IDLE_LIMIT: Final = 60.0
-CHECK: Final = 1.0
+from synfin.channels.pool import CHECK, IDLE_LIMIT, Ledger, PoolMetrics, Ticket
 
 
 class Pool:
@@ -38,14 +35,12 @@ class Pool:
     ) -> None:  # fmt: skip
         self._make = make
         self._check = check
-        self._ledger: Ledger[LongChannel] = Ledger(size, NEVER if idle_limit is None else round(idle_limit * SECOND))
+        self._ledger: Ledger[LongChannel] = Ledger(size, idle_limit, check)
         self._loop = asyncio.get_running_loop()
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
-        self._used: dict[LongChannel, None] = {}
         self._closing: dict[asyncio.Task[None], None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._returned = asyncio.Event()
-        self._closed = False
 
     @property
     def metrics(self) -> PoolMetrics:
@@ -83,8 +78,6 @@ class Pool:
             raise ChannelTimeout(f"no connection of the pool within {timeout} s") from None
 
     async def _slot(self) -> None:
-        if self._closed:
-            raise PoolClosed("the pool is closed")
         ticket = self._ledger.ask(self._now())
         if ticket.granted:
             return
@@ -101,17 +94,16 @@ class Pool:
         while (found := self._ledger.take_idle()) is not None:
             channel, since = found
             if await self._fit(channel, since):
-                self._used[channel] = None
+                self._ledger.give(channel)
                 return channel
         channel = await self._make()
-        self._ledger.count_made()
-        self._used[channel] = None
+        self._ledger.give(channel, made=True)
         return channel
 
     async def _fit(self, channel: LongChannel, since: int) -> bool:
         fit = channel.alive
         try:
-            if fit and self._check is not None and self._now() - since >= self._check * SECOND:
+            if fit and self._check is not None and self._ledger.check_due(since, self._now()):
                 await channel.ping(self._check)
         except ChannelError:
             fit = False
@@ -126,16 +118,13 @@ class Pool:
 
     def release(self, channel: LongChannel, *, broken: bool = False) -> None:
         """Give `channel` back; `broken` for one that is not to be used again. Raises KeyError for one that was not acquired."""
-        del self._used[channel]
-        if broken or not channel.alive or channel.life.inbox:
-            channel.abort()
-            self._ledger.count_closed(broken=True)
-        elif self._closed:
-            self._retire(channel)
-            self._ledger.count_closed()
-        else:
-            self._ledger.put_idle(channel, self._now())
+        fit = not broken and channel.alive and not channel.life.inbox
+        if self._ledger.take_back(channel, self._now(), fit=fit):
             self._arm()
+        elif fit:
+            self._retire(channel)
+        else:
+            channel.abort()
         self._free()
 
     def _free(self) -> None:
@@ -158,7 +147,9 @@ class Pool:
         try:
             await channel.close(timeout)
         except ChannelError:
-            channel.abort()  # whoever used it had it acknowledged, or did not mind
+            pass  # whoever used it had it acknowledged, or did not mind
+        finally:
+            await channel.wait_lost()
 
     def _arm(self) -> None:
         deadline = self._ledger.next_deadline()
@@ -175,27 +166,29 @@ class Pool:
         return round(self._loop.time() * SECOND)
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Give no more connections, wait until those in use are back, close all; what is not back within `timeout` seconds is
+        """Give no more connections, wait until those in use are back, close all; what is not closed within `timeout` seconds is
         closed at once, under its user. Who waits gets PoolClosed."""
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for waiter in self._waiters.values():
             if not waiter.done():
                 waiter.set_exception(PoolClosed("the pool is closed"))
-        while (found := self._ledger.take_idle()) is not None:
-            self._ledger.count_closed()
-            self._retire(found[0])
+        for channel in self._ledger.close():
+            self._retire(channel)
         try:
             async with asyncio.timeout(timeout):
                 while self._ledger.in_use:
                     self._returned.clear()
                     await self._returned.wait()
+                if self._closing:
+                    await asyncio.wait(self._closing)
         except TimeoutError:
-            for channel in list(self._used):
+            for channel in list(self._ledger.used):
                 channel.abort()
                 await channel.wait_lost()
+            for task in self._closing:
+                task.cancel()  # it aborts
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def __aenter__(self) -> Self:

@@ -3,21 +3,20 @@
 It has no thread of its own: connections that nobody needed for too long are closed when the pool is next used, or by `reap`.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
 
-from synfin.channels.blocking import CLOSE_TIMEOUT, deadline, left, over
-from synfin.channels.errors import ChannelError, ChannelTimeout, PoolClosed
-from synfin.channels.heartbeat import NEVER, SECOND
+from synfin.channels.blocking import CLOSE_TIMEOUT
+from synfin.channels.errors import ChannelError, ChannelTimeout
 from synfin.channels.longblocking import LongSocket
-from synfin.channels.pool import Ledger, PoolMetrics
-from synfin.channels.poolaio import CHECK, IDLE_LIMIT
+from synfin.channels.pool import CHECK, IDLE_LIMIT, Ledger, PoolMetrics
+from synfin.channels.threadparts import Closing, deadline, left, over, wait_for
 
 
-class BlockingPool:
+class BlockingPool(Closing):
     """See poolaio.Pool."""
 
     def __init__(
@@ -25,10 +24,8 @@ class BlockingPool:
     ) -> None:
         self._make = make
         self._check = check
-        self._ledger: Ledger[LongSocket] = Ledger(size, NEVER if idle_limit is None else round(idle_limit * SECOND))
+        self._ledger: Ledger[LongSocket] = Ledger(size, idle_limit, check)
         self._changed = threading.Condition()
-        self._used: dict[LongSocket, None] = {}
-        self._closed = False
 
     @property
     def metrics(self) -> PoolMetrics:
@@ -50,75 +47,74 @@ class BlockingPool:
     def acquire(self, timeout: float | None = None) -> LongSocket:
         """A connection, to be given back by `release`. Who asks first is served first.
 
-        Raises ChannelTimeout when no slot came free within `timeout` seconds (making a connection has a timeout of its own),
-        PoolClosed, and what `make` raises.
+        Raises ChannelTimeout when no slot came free, and no idle connection proved fit, within `timeout` seconds (making a new
+        one has a timeout of its own), PoolClosed, and what `make` raises.
         """
-        self.reap()
-        self._slot(timeout)
+        until = deadline(timeout)
+        self._reap(until)
+        self._slot(until, timeout)
         try:
-            return self._connection()
+            return self._connection(until, timeout)
         except BaseException:
             self._free()
             raise
 
-    def _slot(self, timeout: float | None) -> None:
-        until = deadline(timeout)
+    def _slot(self, until: float | None, timeout: float | None) -> None:
         with self._changed:
-            if self._closed:
-                raise PoolClosed("the pool is closed")
             ticket = self._ledger.ask(time.monotonic_ns())
             try:
-                self._changed.wait_for(lambda: ticket.granted or self._closed, left(until))
-                if not ticket.granted:
-                    raise PoolClosed("the pool is closed") if self._closed else ChannelTimeout(
-                        f"no connection of the pool within {timeout} s"
-                    )
+                wait_for(self._changed, lambda: ticket.granted or self._ledger.closed, until, _none(timeout))
+                self._ledger.check_open()
             except BaseException:
                 self._ledger.withdraw(ticket, time.monotonic_ns())
                 self._changed.notify_all()
                 raise
 
-    def _connection(self) -> LongSocket:
+    def _connection(self, until: float | None, timeout: float | None) -> LongSocket:
         while True:
             with self._changed:
                 found = self._ledger.take_idle()
             if found is None:
                 break
-            if self._fit(*found):
+            channel, since = found
+            if self._fit(channel, since, until, timeout):
                 with self._changed:
-                    self._used[found[0]] = None
-                return found[0]
+                    self._ledger.give(channel)
+                return channel
         channel = self._make()
         with self._changed:
-            self._ledger.count_made()
-            self._used[channel] = None
+            self._ledger.give(channel, made=True)
         return channel
 
-    def _fit(self, channel: LongSocket, since: int) -> bool:
-        try:
-            if channel.alive:
-                if self._check is not None and time.monotonic_ns() - since >= self._check * SECOND:
-                    channel.ping(self._check)
-                return True
-        except ChannelError:
-            pass
-        channel.abort()
-        with self._changed:
-            self._ledger.count_closed(broken=True)
-        return False
+    def _fit(self, channel: LongSocket, since: int, until: float | None, timeout: float | None) -> bool:
+        fit = channel.alive
+        if fit and self._check is not None and self._ledger.check_due(since, time.monotonic_ns()):
+            if over(until):  # no time to ask it: it stays for the next
+                with self._changed:
+                    kept = self._ledger.put_back(channel, since)
+                if not kept:
+                    channel.abort()
+                raise ChannelTimeout(_none(timeout))
+            try:
+                channel.ping(self._check if until is None else min(self._check, left(until) or 0.0))
+            except ChannelError:
+                fit = False
+        if not fit:
+            channel.abort()
+            with self._changed:
+                self._ledger.count_closed(broken=True)
+        return fit
 
     def release(self, channel: LongSocket, *, broken: bool = False) -> None:
-        """Give `channel` back; `broken` for one that is not to be used again. Raises KeyError for one that was not acquired."""
+        """Give `channel` back; `broken` for one that is not to be used again. Raises KeyError for one that was not acquired.
+
+        Where the pool has been closed meanwhile, this waits until the connection is closed in order, 5 s at most.
+        """
+        fit = not broken and channel.alive and not channel.life.inbox
         with self._changed:
-            del self._used[channel]
-            unfit = broken or not channel.alive or bool(channel.life.inbox)
-            kept = not unfit and not self._closed
-            if kept:
-                self._ledger.put_idle(channel, time.monotonic_ns())
-            else:
-                self._ledger.count_closed(broken=unfit)
+            kept = self._ledger.take_back(channel, time.monotonic_ns(), fit=fit)
         if not kept:
-            self._close_one(channel, unfit)
+            self._close_one(channel, CLOSE_TIMEOUT if fit else None)
         self._free()
 
     def _free(self) -> None:
@@ -127,10 +123,11 @@ class BlockingPool:
             self._changed.notify_all()
 
     @staticmethod
-    def _close_one(channel: LongSocket, unfit: bool) -> None:
-        if not unfit:
+    def _close_one(channel: LongSocket, timeout: float | None) -> None:
+        """In order, within `timeout`; None: at once."""
+        if timeout is not None and channel.alive:
             try:
-                channel.close()
+                channel.close(timeout)
                 return
             except ChannelError:
                 pass  # whoever used it had it acknowledged, or did not mind
@@ -138,33 +135,30 @@ class BlockingPool:
 
     def reap(self) -> None:
         """Close the connections that have been idle for too long."""
+        self._reap(None)
+
+    def _reap(self, until: float | None) -> None:
         with self._changed:
             gone = self._ledger.expired(time.monotonic_ns())
         for channel in gone:
-            self._close_one(channel, not channel.alive)
+            self._close_one(channel, CLOSE_TIMEOUT if until is None else min(CLOSE_TIMEOUT, left(until) or 0.0))
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Give no more connections, wait until those in use are back, close all; what is not back within `timeout` seconds is
-        closed at once, under its user. Who waits gets PoolClosed."""
+        """Give no more connections, close those that are idle, wait until those in use are back; what is not closed within
+        `timeout` seconds is closed at once, under its user. Who waits gets PoolClosed."""
         until = deadline(timeout)
-        idle: list[LongSocket] = []
         with self._changed:
-            self._closed = True
+            idle = self._ledger.close()
             self._changed.notify_all()
-            while (found := self._ledger.take_idle()) is not None:
-                self._ledger.count_closed()
-                idle.append(found[0])
         for channel in idle:
-            self._close_one(channel, not channel.alive)
+            self._close_one(channel, left(until))
         with self._changed:
-            while self._ledger.in_use and not over(until):
-                self._changed.wait(left(until))
-            used = list(self._used)
+            with contextlib.suppress(ChannelTimeout):
+                wait_for(self._changed, lambda: not self._ledger.in_use, until, "")
+            used = list(self._ledger.used)
         for channel in used:
             channel.abort()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+def _none(timeout: float | None) -> str:
+    return f"no connection of the pool within {timeout} s"

@@ -6,6 +6,7 @@ Owns the sentences and the order of checks. What may be claimed is channels/live
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -17,8 +18,8 @@ from typing import Any, Final, Protocol
 
 from synfin.channels import livenessaio
 from synfin.channels.errors import ChannelError
-from synfin.channels.liveness import Learned, Outcome
-from synfin.channels.livenessaio import Resting, TcpPeer
+from synfin.channels.liveness import Learned, Outcome, Resting
+from synfin.channels.livenessaio import TcpPeer
 from synfin.words import Text
 
 BOTH_DIRECTIONS: Final = 0  # exit status
@@ -26,7 +27,7 @@ NOT_BOTH: Final = 1
 MANY: Final = 1 << 62  # checks: until Ctrl-C
 MOMENT: Final = 0.001  # seconds after which the rest is over in any case
 
-ASKED = Text("we ask: 1+1?  Nothing is known yet.", "我方发问：1+1？目前双方都一无所知。")
+ASKED = Text("we ask: 1+1?  Nothing is known yet.", "我方发问：1+1？现在还什么都不知道。")
 HEARS = Text(
     'they ask, we answer "2, and 2+2?"  We hear them; whether they hear us is not known yet.',
     "对方发问，我方答：“2，那么 2+2 呢？”我方听得到对方；对方是否听得到我方，还不知道。",
@@ -209,7 +210,7 @@ async def _peer(host: str, port: int, name: str, reporter: Reporter) -> AsyncIte
     except socket.gaierror:
         raise
     except (OSError, ChannelError) as error:
-        reporter.failed(name, NO_CONNECTION, (error.strerror if isinstance(error, OSError) else None) or error)
+        reporter.failed(name, NO_CONNECTION, os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error)
         raise asyncio.CancelledError from None
     try:
         yield tcp

@@ -7,11 +7,10 @@ end. Where a program did otherwise the script shows it: it does not pass.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
 from synfin.capture.links import NO_IP, ip_at
-from synfin.capture.reader import ENHANCED_PACKET, Capture, Record, _Section
+from synfin.capture.reader import INBOUND, OUTBOUND, Capture
 from synfin.engine.config import TcpConfig
 from synfin.engine.segment import ACK, FIN, PSH, RST, SYN, URG
 from synfin.engine.seq import HALF, MASK
@@ -22,9 +21,6 @@ from synfin.wire.errors import ParseError
 from synfin.wire.packet import PacketView, describe, verify_checksums
 
 SIDES: Final = ("client", "server")
-EPB_FLAGS: Final = 2
-INBOUND: Final = 1
-OUTBOUND: Final = 2
 MORE: Final = 1  # bytes that wait behind a segment without PSH that is the last of all
 DONTWAIT: Final = "F_SETFL, O_RDWR|O_NONBLOCK"
 
@@ -37,36 +33,6 @@ class Seen(NamedTuple):
     direction: int
     view: PacketView
     right: bool
-
-
-class _DirectedSection(_Section):
-    """A section that remembers the direction of its latest packet."""
-
-    direction = 0
-
-    def packet(self, kind: int, body: bytes, offset: int) -> Record:
-        record = super().packet(kind, body, offset)
-        self.direction = 0
-        at = 20 + (len(record.data) + 3 & ~3)
-        number = Struct(self.order + "I")
-        while kind == ENHANCED_PACKET and len(body) - at >= 4:
-            code, length = self._option.unpack_from(body, at)
-            if code == EPB_FLAGS and length == 4 and len(body) - at >= 8:
-                self.direction = number.unpack_from(body, at + 4)[0] & 3
-            if not code:
-                break
-            at += 4 + (length + 3 & ~3)
-        return record
-
-
-class _Directed(Capture):
-    """A capture that tells the direction of the latest record."""
-
-    section: _DirectedSection | None = None
-
-    def _section(self) -> _Section:
-        self.section = _DirectedSection(super()._section().order)
-        return self.section
 
 
 def record_capture(
@@ -99,8 +65,7 @@ def connections(file: BinaryIO) -> dict[str, list[Seen]]:
     Raises RecordError, CaptureError.
     """
     found: dict[str, list[Seen]] = {}
-    capture = _Directed(file)
-    for record in capture:
+    for record in Capture(file):
         at = ip_at(record.link, record.data)
         if at == NO_IP:
             continue
@@ -119,8 +84,7 @@ def connections(file: BinaryIO) -> dict[str, list[Seen]]:
             (bytes(view.source), view.source_port), (bytes(view.destination), view.destination_port),
         ))  # fmt: skip
         name = " ".join(endpoint_name(*end) for end in ends)
-        direction = capture.section.direction if capture.section is not None else 0
-        found.setdefault(name, []).append(Seen(record.time, direction, view, verify_checksums(packet)))
+        found.setdefault(name, []).append(Seen(record.time, record.direction, view, verify_checksums(packet)))
     return found
 
 

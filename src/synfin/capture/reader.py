@@ -259,7 +259,8 @@ class _Section:
         while len(body) - at >= 8:
             code, length = self._option.unpack_from(body, at)
             if code == EPB_FLAGS and length == 4:
-                return self._flags.unpack_from(body, at + 4)[0] & 3
+                (flags,) = self._flags.unpack_from(body, at + 4)
+                return int(flags) & 3
             if not code:
                 break
             at += 4 + (length + 3 & ~3)

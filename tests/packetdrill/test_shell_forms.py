@@ -22,8 +22,8 @@ def test_a_line_that_is_not_played_is_unmapped(line: str) -> None:
     assert (outcome.verdict, outcome.kind) == ("SKIP", "unmapped")
 
 
-def test_a_sourced_defaults_keeps_the_mss_that_the_script_has_set() -> None:
-    text = """--mss=700
+def test_a_sourced_defaults_keeps_what_was_wished_for() -> None:
+    text = """
 0 `sh defaults.sh`
 +0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 bind(3, ..., ...) = 0
@@ -31,4 +31,4 @@ def test_a_sourced_defaults_keeps_the_mss_that_the_script_has_set() -> None:
 +0 < S 0:0(0) win 20000 <mss 1000>
 +0 > S. 0:0(0) ack 1 <mss 700>
 """
-    assert play(text).verdict == "PASS"
+    assert play(text, changes={"mss": 700}).verdict == "PASS"

@@ -102,7 +102,8 @@ def test_the_header_of_another_protocol_is_a_word_that_nobody_plays(text: str, w
     "text",
     [
         '{sa_family = AF_INET6, sin_port = htons(80), sin_addr = inet_addr("::1")}',
-        "{msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0, msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_INQ, cmsg_data=5}]}",
+        "{msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0, "
+        "msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_INQ, cmsg_data=5}]}",
         "{msg_name(...)=..., msg_iov(1)=[{iov_base=..., iov_len=10}], msg_control(0)=[], msg_flags=0}",
         "{cmsg_len=8, cmsg_level=SOL_SOCKET, cmsg_type=SCM_TIMESTAMPING, cmsg_data={scm_sec=0,scm_nsec=1000}}",
         "{ee_errno=0, ee_origin=4, ee_type=0, ee_code=0, ee_info=0, ee_data=1}",

@@ -19,13 +19,24 @@ from synfin.packetdrill.files import NONBLOCK, RDWR, Answer, Attempt, File, Skip
 from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of, words_of
 from synfin.packetdrill.syntax import Call, Ellipsis_, Expression, Items, Number, Struct, Text
 from synfin.sockets.endpoint import Endpoint
+from synfin.sockets.options import TCP_INQ
 
 PEEK: Final = int(socket.MSG_PEEK)
 OOB: Final = int(socket.MSG_OOB)
 DONTWAIT: Final = int(socket.MSG_DONTWAIT)
 WAITALL: Final = int(socket.MSG_WAITALL)
+TRUNC: Final = int(socket.MSG_TRUNC)
 UNFINISHED: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)  # sk_stream_closing
 DONE: Final = Answer(0)
+AGAIN: Final = Answer(-1, "EAGAIN")
+
+
+def _control(message: Struct) -> tuple[Expression, ...]:
+    """The control messages of a msghdr."""
+    control = message.get("msg_control")
+    if isinstance(control, Struct):
+        return (control,)
+    return control.items if isinstance(control, Items) else ()
 
 
 class Calls(Arguments):
@@ -82,6 +93,22 @@ class Calls(Arguments):
                 return False
         return self.files.get(number).blocking
 
+    def _limited(self, attempt: Attempt, limit: int, given_up: Callable[[], Answer]) -> Attempt:
+        """`attempt` of a call that waits for `limit` ns at most (-1: without end) and then answers what `given_up` says."""
+        if limit < 0:
+            return attempt
+        until = self.until = self.bench.clock + limit
+
+        def limited() -> Answer:
+            try:
+                return attempt()
+            except BlockingIOError:
+                if self.bench.clock < until:
+                    raise
+            return given_up()
+
+        return limited
+
     def registers(self, call: Call, number: int) -> None:
         """The script calls what `call` has just made by `number`."""
         made = self._made
@@ -135,13 +162,14 @@ class Calls(Arguments):
     def accept(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """accept(2), accept4(2)"""
         flags = self.number(arguments[3]) if call.name == "accept4" else 0
+        limit = self.endpoint(arguments[0]).settings.receive_timeout
 
         def attempt() -> Answer:
             made, _ = self.endpoint(arguments[0]).accept()
             self._made = File(made, NONBLOCK if flags & int(socket.SOCK_NONBLOCK) else 0)
             return Answer(self.files.free())
 
-        return attempt
+        return self._limited(attempt, limit, lambda: AGAIN)
 
     def connect(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """connect(2)"""
@@ -164,7 +192,8 @@ class Calls(Arguments):
             self._told_opened(endpoint, before)
             return DONE
 
-        return attempt
+        limit = self.endpoint(arguments[0]).settings.send_timeout if file.blocking else -1
+        return self._limited(attempt, limit, lambda: Answer(-1, "EINPROGRESS"))
 
     def _told_opened(self, endpoint: Endpoint, before: object) -> None:
         connection = endpoint.connection
@@ -184,6 +213,8 @@ class Calls(Arguments):
 
     def sendmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """sendmsg(2)"""
+        if isinstance(arguments[1], Struct) and _control(arguments[1]):
+            raise Skip("control messages")
         return self._sending(arguments[0], Ellipsis_(), self._message(arguments[1]), self.flags(arguments[2]))
 
     def sendfile(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
@@ -191,11 +222,10 @@ class Calls(Arguments):
         return self._sending(arguments[0], Ellipsis_(), self.number(arguments[3]), 0)
 
     def _message(self, expression: Expression) -> int:
-        """The bytes that a msghdr has room for."""
+        """The bytes that a msghdr has room for. Raises Skip for control messages, but for those that tell what is left."""
         if not isinstance(expression, Struct):
             raise Skip("a message that is no struct msghdr")
-        control = expression.get("msg_control")
-        if (isinstance(control, Items) and control.items) or isinstance(control, Struct):
+        if any(not self._told_rest(each) for each in _control(expression)):
             raise Skip("control messages")
         vector = expression.get("msg_iov")
         return 0 if vector is None else sum(self.lengths(vector))
@@ -207,6 +237,7 @@ class Calls(Arguments):
         endpoint = self.endpoint(fd)
         waits = file.blocking and not flags & DONTWAIT
         done = 0
+        limit = endpoint.settings.send_timeout if waits else -1
 
         def attempt() -> Answer:
             nonlocal done
@@ -225,7 +256,7 @@ class Calls(Arguments):
                 if done >= count or not waits:
                     return Answer(done)
 
-        return attempt
+        return self._limited(attempt, limit, lambda: Answer(done) if done else AGAIN)
 
     def read(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """read(2), recv(2), recvfrom(2)"""
@@ -242,15 +273,33 @@ class Calls(Arguments):
         flags = self.flags(arguments[2])
         attempt = self._receiving(arguments[0], self._message(arguments[1]), flags, None)
         wanted = arguments[1].get("msg_flags") if isinstance(arguments[1], Struct) else None
+        control = _control(arguments[1]) if isinstance(arguments[1], Struct) else ()
+        endpoint = self.endpoint(arguments[0])
 
         def telling() -> Answer:
             answer = attempt()
             wrong = answer.wrong
             if wanted is not None and answer.result >= 0:
-                wrong = wrong or told(wanted, flags & OOB)
+                wrong = wrong or told(wanted, flags & (OOB | TRUNC))
+            if control and answer.result >= 0:
+                wrong = wrong or self._rest(endpoint, control)
             return answer._replace(wrong=wrong)
 
         return telling
+
+    def _told_rest(self, message: Expression) -> bool:
+        """Whether a control message is the one that TCP_INQ brings."""
+        if not isinstance(message, Struct):
+            return False
+        level, kind = message.get("cmsg_level"), message.get("cmsg_type")
+        return (level and value_of(level)) in (6, None) and (kind and value_of(kind)) == TCP_INQ
+
+    def _rest(self, endpoint: Endpoint, control: tuple[Expression, ...]) -> str:
+        """What is wrong with the control messages that a script expects."""
+        if not endpoint.settings.tells_rest:
+            return "no control message"
+        data = control[0].get("cmsg_data") if isinstance(control[0], Struct) else None
+        return "one control message" if len(control) > 1 else "" if data is None else told(data, endpoint.rest())
 
     def _receiving(self, fd: Expression, count: int, flags: int, wanted: bytes | None) -> Attempt:
         endpoint = self.endpoint(fd)
@@ -268,12 +317,13 @@ class Calls(Arguments):
                 if wrong or not data or not whole or len(got) >= count:
                     return Answer(len(got), wrong=wrong)
 
-        return attempt
+        limit = endpoint.settings.receive_timeout if waits else -1
+        return self._limited(attempt, limit, lambda: Answer(len(got)) if got else AGAIN)
 
     def _content(self, endpoint: Endpoint, data: bytes, flags: int, wanted: bytes | None) -> str:
         """Whether what was read is what the script's packets carried; "" when it is, or when nobody asks."""
         connection = endpoint.connection
-        if wanted is not None:
+        if wanted is not None and not flags & TRUNC:
             return "" if data == wanted[: len(data)] else f"read {data[:20]!r}"
         if connection is None or not data or flags & OOB:
             return ""
@@ -281,7 +331,8 @@ class Calls(Arguments):
         expected, behind = self.streams.expected(key, len(data), inline=endpoint.settings.oob_inline)
         if not flags & PEEK:
             self.streams.read[key] = behind
-        return "read other bytes than were sent" if self.strict and data != expected else ""
+        looked = self.strict and not flags & TRUNC  # those are only counted
+        return "read other bytes than were sent" if looked and data != expected else ""
 
     # --- the end
 

@@ -54,8 +54,8 @@ class Attempt(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """How far the play came, in ns; -1: it did not begin."""
-        return self.outcome.at
+        """How far the play came, in ns of the script's time; -1: it did not begin."""
+        return min(self.outcome.at, *(self.outcome.due or (self.outcome.at,)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ SECOND: Final = 1_000_000_000
 FIRST_STAMP: Final = 1000  # what a script calls the first timestamp of a side: above 0, which means none
 MTU: Final = {4: 1500, 6: 1520}  # of a script that says none
 HEADERS: Final = {4: 40, 6: 60}
+MOST_MTU: Final = 65_535  # that a script can say
 MICROSECONDS: Final = 6
 NANOSECONDS: Final = 9
 DEFAULT_MSS: Final = 536  # RFC 9293 3.7.1
@@ -285,7 +286,7 @@ def _options(packets: Sequence[Moved], version: int) -> list[str]:
     lines = ["--ip_version=ipv6"] if version == 6 else []
     syn = next(_syns(packets, False), None)
     if syn is not None and syn.view.segment.mss > 0:
-        mtu = syn.view.segment.mss + HEADERS[version]
+        mtu = min(syn.view.segment.mss + HEADERS[version], MOST_MTU)
         lines += [f"--mtu={mtu}"] if mtu != MTU[version] else []
     return lines
 

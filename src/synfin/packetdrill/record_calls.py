@@ -275,14 +275,14 @@ class Program:
                 if segment.payload:
                     quick = None
                 continue
-            begin, count = (segment.seq - irs) & MASK, len(segment.payload)
+            begin, count = (segment.seq - irs) & MASK, len(segment.payload) + bool(segment.flags & FIN)
             if index <= opened or not count or begin > got or begin + count <= got:
                 continue
             got = begin + count
             full += count >= mss - STAMPS
             if self._at_once(index, got + irs & MASK):
-                if full < EVERY and not quick:
-                    self._calls[index].after.insert(0, self._quick(moved.time, 1))
+                if full < EVERY and not quick:  # on, it sends the ACK that waits
+                    self._calls[index + 1].before.insert(0, self._quick(self._moved[index + 1].time, 1))
                     quick = True
             elif quick is not False:
                 self._calls[index].before.append(self._quick(moved.time, 0))

@@ -323,6 +323,7 @@ class Player:
 
     def _retry(self) -> None:
         """Try again what waits."""
+        self.calls.files.notice()
         if not self.pending or self._trying:
             return
         self._trying = True

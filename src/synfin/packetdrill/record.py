@@ -85,7 +85,7 @@ class Numbers:
         seq, absolute = self._inbound(segment.seq, segment.flags) if moved.inbound else self._outbound(moved)
         ack = None
         if segment.flags & ACK:
-            remote = segment.ack - self._zero(segment.ack) - self._remote
+            remote = segment.ack - self._zero(segment.ack) - (0 if segment.flags & SYN else self._remote)
             ack = (segment.ack - self._local if moved.inbound else remote) & MASK
         options = tuple(self._option(option, moved.inbound) for option in read_options(moved.view))
         urgent = segment.urgent if segment.urgent else None

@@ -12,6 +12,7 @@ import pytest
 from synfin.capture.reader import CaptureError
 from synfin.cli.main import run
 from synfin.engine.config import TcpConfig
+from synfin.engine.segment import FIN
 from synfin.engine.state import State
 from synfin.packetdrill.parser import parse_script
 from synfin.packetdrill.plan import make_plan
@@ -22,10 +23,10 @@ from synfin.packetdrill.record_trace import record_trace
 from synfin.packetdrill.run import FAIL, PASS, Outcome
 from synfin.scenarios import SCENARIOS
 from synfin.sim.world import World
-from synfin.trace.events import SegmentDelivered, SegmentSent
+from synfin.trace.events import Fault, SegmentDelivered, SegmentSent
 from synfin.trace.pcapng import write_pcapng
 from synfin.trace.recorder import Trace
-from synfin.wire.packet import complete_checksums
+from synfin.wire.packet import complete_checksums, describe
 from tests.packetdrill import gate
 from tests.packetdrill.playing import play, told, wish
 from tests.packetdrill.stack_mutations import STACK_MUTATIONS
@@ -198,6 +199,80 @@ def test_an_abort_is_a_close_that_does_not_linger() -> None:
     passes(play(record_capture(captured(world), "server", config=TcpConfig())))
 
 
+def test_of_a_host_that_crashed_the_script_has_what_its_new_stack_did() -> None:
+    """RFC 9293 figures 9 and 10; in a capture the RST tells it, where the connection was open and nobody had ended it."""
+    for name, side in (("half-open", "server"), ("half-open-syn", "client")):
+        text = record_trace(SCENARIOS[name].play().trace, side)
+        assert text.startswith(f"// Recorded of {side}, since its crash: ")
+        passes(again(name, side, text))
+    text = record_capture(captured(SCENARIOS["half-open"].play()), "server")
+    assert text.splitlines()[0] == (
+        "// Recorded of the server in a capture, since it forgot the connection: 10.0.0.1:60276 10.0.0.2:80"
+    )
+    assert [line.split(" ", 1)[1][:4] for line in text.splitlines()[1:]] == ["< P.", "> R "]
+
+
+def test_of_a_host_that_crashed_for_good_the_script_has_what_was_before() -> None:
+    world = SCENARIOS["whole-life"].play()
+    whole = record_trace(world.trace, "server")
+    last = max(event.time for event in world.trace)
+    for restarts in ((), (last + 2,)):
+        world.trace.events += [Fault(last + 1, "server", "", "host crashed", "server")]
+        world.trace.events += [Fault(time, "server", "", "host restarted", "server") for time in restarts]
+        text = record_trace(world.trace, "server")
+        assert text.splitlines()[0] == "// Recorded of server, up to its crash: 10.0.0.1:60276 10.0.0.2:80"
+        assert text.splitlines()[1:] == whole.splitlines()[1:]
+
+
+def test_acks_that_went_at_once_are_told_by_an_option() -> None:
+    """So that a script passes on a stack that would put them off, and the other way round."""
+    eager, patient = (
+        connection(TcpConfig(delayed_ack=delay, ack_fin_at_once=False, receive_buffer=60_000)) for delay in (0, 40_000_000)
+    )
+    told = "setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [{}], 4) = 0"
+    for world, changes, value in ((eager, {"delayed_ack": 40_000_000}, 1), (patient, {"quick_acks": 16}, 0)):
+        plain = record_capture(captured(world), "server", config=TcpConfig())
+        text = record_capture(captured(world), "server", config=TcpConfig(), acks=True)
+        changes |= {"ack_fin_at_once": False}
+        assert play(plain, changes=changes).verdict == FAIL
+        assert told.format(value) in text
+        assert told.format(1 - value) not in text
+        passes(play(text, changes=changes))
+
+
+def connection(config: TcpConfig) -> World:
+    """Of a server set like `config`, which hears small questions, the last of them answered after a while."""
+    world = World(1)
+    client, server = world.host("client"), world.host("server", config=config)
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        s = await listener.accept()
+        await s.recv_all()
+        await server.sleep(0.2)
+        await s.send(b"answer")
+        s.close()
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80))
+        for _ in range(3):
+            await s.send(b"question")
+            await client.sleep(0.2)
+        s.shutdown()
+        await s.recv_all()
+        s.close()
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(10.0)
+    return world
+
+
 def test_ipv6_and_its_mtu_are_told() -> None:
     world = World(1)
     hosts = [world.host("client", "fd00::1"), world.host("server", "fd00::2")]
@@ -342,6 +417,131 @@ def test_a_line_that_is_no_event_is_told(line: str) -> None:
         read_trace(["", line])
 
 
+def captured_at(trace: Trace, host: str) -> list[tuple[int, bytes]]:
+    """The packets that `host` sent and got, with their times in ns, from one_sided's file."""
+    return [
+        (event.time, complete_checksums(event.data))
+        for event in trace if isinstance(event, SegmentSent | SegmentDelivered) and event.host == host
+    ]  # fmt: skip
+
+
+def pcap(packets: list[tuple[int, bytes]], link: int = 101) -> io.BytesIO:
+    """A file of nanoseconds."""
+    found = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65_535, link)
+    for time, data in packets:
+        found += struct.pack("<IIII", time // 10**9, time % 10**9, len(data), len(data)) + data
+    return io.BytesIO(found)
+
+
+def recorded(packets: list[tuple[int, bytes]], side: str, link: int = 101, **wanted: object) -> list[str]:
+    return record_capture(pcap(packets, link), side, **wanted).splitlines()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("link", "before", "after", "length"), [(113, 0, 14, 16), (276, 10, 9, 20)])
+def test_of_a_packet_that_passes_two_interfaces_the_sides_own_is_taken(link: int, before: int, after: int, length: int) -> None:
+    """What a capture of all interfaces has of a loopback: each packet as it left and as it came, cooked."""
+    packets = captured_at(SCENARIOS["whole-life"].play().trace, "server")
+    cooked = []
+    for time, data in packets:
+        for kind in (4, 0):
+            head = bytearray(length)
+            head[14 if link == 113 else 0 : 16 if link == 113 else 2] = (0x0800).to_bytes(2, "big")
+            head[1 if link == 113 else 10] = kind
+            cooked.append((time, bytes(head) + data))
+    assert recorded(cooked, "server", link) == recorded(packets, "server")
+
+
+def with_partial_checksum(data: bytes) -> bytes:
+    """As a stack leaves it to its card: the sum of the pseudo-header alone."""
+    total = sum(struct.unpack("!4H", data[12:20])) + 6 + len(data) - 20
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return data[:36] + total.to_bytes(2, "big") + data[38:]
+
+
+def test_checksums_that_were_left_to_the_card_are_no_damage() -> None:
+    """Though some packets have theirs: what a stack sends without a socket."""
+    packets = captured_at(SCENARIOS["whole-life"].play().trace, "server")
+    partial = [(time, with_partial_checksum(data) if len(data) > 52 else data) for time, data in packets]
+    assert partial != packets
+    assert recorded(partial, "server") == recorded(packets, "server")
+    damaged = [(time, data[:-1] + bytes((data[-1] ^ 1,)) if len(data) == 58 else data) for time, data in packets]
+    assert len(recorded(damaged, "server")) < len(recorded(packets, "server"))
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("whole-life", "client"), ("half-close", "client"), ("urgent", "server"), ("duplex", "server")]
+)
+def test_what_was_not_taken_up_yet_stands_behind_what_does_not_know_of_it(name: str, side: str) -> None:
+    """A stack at work sends a segment after something came that it has not looked at: its ACK and its echo tell so."""
+    packets = captured_at(SCENARIOS[name].play().trace, side)
+    exact = [line.split(" ", 1)[1] for line in recorded(packets, side)]
+    own = bytes((10, 0, 0, SIDES.index(side) + 1))
+    tried = 0
+    for at in range(3, len(packets) - 1):
+        (time, sent), (_, came) = packets[at : at + 2]
+        view = describe(came)
+        if sent[12:16] != own or came[12:16] == own or not (len(view.segment.payload) or view.segment.flags & FIN):
+            continue
+        swapped = [*packets[:at], (time, came), (time, sent), *packets[at + 2 :]]
+        assert [line.split(" ", 1)[1] for line in recorded(swapped, side)] == exact
+        tried += 1
+    assert tried
+
+
+def ticking(offset: int) -> list[tuple[int, bytes]]:
+    """A connection whose packets are captured `offset` ns behind the ticks of the timestamps' clock."""
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.0102)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        s = await listener.accept()
+        await s.recv_all()
+        s.close()
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80))
+        for wait in (0.0003, 0.0013, 0.0004):
+            await client.sleep(wait)
+            await s.send(b"x" * 10)
+        s.close()
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(10.0)
+    return [(time + offset, data) for time, data in captured_at(world.trace, "client")]
+
+
+@pytest.mark.parametrize("offset", [0, 150_000, 399_999, 500_000, 777_000, 999_999])
+def test_time_begins_where_the_timestamps_tick(offset: int) -> None:
+    """A kernel's clock of milliseconds ends them at other times than the clock of the capture."""
+    text = "\n".join(recorded(ticking(offset), "client", digits=9, config=TcpConfig())) + "\n"
+    passes(play(text))
+
+
+def test_timestamps_by_another_clock_may_be_left_open() -> None:
+    stretched = [(time * 3 // 2, data) for time, data in ticking(0)]
+    lines = recorded(stretched, "client", left_open=("timestamps",))
+    assert lines[1] == "// Left open: timestamps"
+    assert sum("> " in line and "TS val ... ecr" in line for line in lines) == sum(" > " in line for line in lines) - 1
+    assert "> S 0:0(0)" in next(line for line in lines if "TS val 1000 ecr 0" in line)
+
+
+def test_windows_may_be_left_open() -> None:
+    packets = captured_at(SCENARIOS["zero-window"].play().trace, "server")
+    exact, lines = recorded(packets, "server"), recorded(packets, "server", left_open=("windows",))
+    assert lines[1] == "// Left open: windows"
+    assert [line for line in lines if " > " in line and " win " in line] == [line for line in exact if " > S" in line]
+    assert [line for line in lines if " < " in line] == [line for line in exact if " < " in line]
+    passes(again("zero-window", "server", "\n".join(lines) + "\n"))
+
+
 # --- the command
 
 
@@ -400,6 +600,30 @@ def test_a_script_that_does_not_pass_is_written_and_told(tmp_path: Path, command
     )
     assert target.exists()
     assert told(play(target.read_text()))[0] == FAIL
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [
+        ("en", "it passes; left open: the windows that its packets tell, the values of its timestamps"),
+        ("zh", "播放通过；未比较：本方报文通告的窗口、本方报文的时间戳值"),
+    ],
+)
+def test_what_alone_differs_is_left_open_and_told(tmp_path: Path, lang: str, told: str, command: Command) -> None:
+    """Windows that grow without anything read, and a clock of timestamps that runs fast."""
+    changed = []
+    for time, data in captured_at(SCENARIOS["whole-life"].play().trace, "server"):
+        if data[12:16] == bytes((10, 0, 0, 2)) and not data[33] & 2 and len(data) > 51:
+            stamp = int.from_bytes(data[44:48], "big") + time // 7_000_000
+            window = 30_000 + time // 1_000_000
+            data = data[:34] + window.to_bytes(2, "big") + data[36:44] + stamp.to_bytes(4, "big") + data[48:]
+        changed.append((time, data))
+    path = tmp_path / "odd.pcap"
+    path.write_bytes(pcap(changed).getvalue())
+    status, output, notice = command("--record", str(path), "--side", "server", "--lang", lang)
+    assert (status, notice) == (0, f"{told}\n")
+    assert output.splitlines()[1:3] == ["// Left open: windows", "// Left open: timestamps"]
+    passes(play(output))
 
 
 def test_a_trace_as_json_is_recorded_too(tmp_path: Path, command: Command) -> None:

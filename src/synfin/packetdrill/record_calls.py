@@ -281,7 +281,7 @@ class Program:
             got = begin + count
             full += count >= mss - STAMPS
             if self._at_once(index, got + irs & MASK):
-                if full < EVERY and not quick:  # on, it sends the ACK that waits
+                if full < EVERY and (not quick or segment.flags & FIN):  # on, it sends the ACK that waits
                     self._calls[index + 1].before.insert(0, self._quick(self._moved[index + 1].time, 1))
                     quick = True
             elif quick is not False:

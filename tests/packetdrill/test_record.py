@@ -489,11 +489,11 @@ def test_what_was_not_taken_up_yet_stands_behind_what_does_not_know_of_it(name: 
     assert tried
 
 
-def ticking(offset: int) -> list[tuple[int, bytes]]:
-    """A connection whose packets are captured `offset` ns behind the ticks of the timestamps' clock."""
+def ticking(offset: int, late: int = 0) -> list[tuple[int, bytes]]:
+    """A connection whose packets are captured `offset` ns behind the ticks of the timestamps' clock, our own `late` ns more."""
     world = World(1)
     client, server = world.host("client"), world.host("server")
-    world.link(client, server, delay=0.0102)
+    world.link(client, server, delay=0.01)
 
     async def serve() -> None:
         listener = server.socket()
@@ -515,13 +515,15 @@ def ticking(offset: int) -> list[tuple[int, bytes]]:
         world.spawn(serve(), "server", background=True)
         world.spawn(call(), "client", background=True)
         world.run(10.0)
-    return [(time + offset, data) for time, data in captured_at(world.trace, "client")]
+    own = bytes((10, 0, 0, 1))
+    return [(time + offset + late * (data[12:16] == own), data) for time, data in captured_at(world.trace, "client")]
 
 
+@pytest.mark.parametrize("late", [0, 60_000])
 @pytest.mark.parametrize("offset", [0, 150_000, 399_999, 500_000, 777_000, 999_999])
-def test_time_begins_where_the_timestamps_tick(offset: int) -> None:
-    """A kernel's clock of milliseconds ends them at other times than the clock of the capture."""
-    text = "\n".join(recorded(ticking(offset), "client", digits=9, config=TcpConfig())) + "\n"
+def test_time_begins_where_the_timestamps_tick(offset: int, late: int) -> None:
+    """A kernel's clock of milliseconds ends them at other times than the clock of the capture, and it takes its time."""
+    text = "\n".join(recorded(ticking(offset, late), "client", digits=9, config=TcpConfig())) + "\n"
     passes(play(text))
 
 
@@ -540,6 +542,20 @@ def test_windows_may_be_left_open() -> None:
     assert [line for line in lines if " > " in line and " win " in line] == [line for line in exact if " > S" in line]
     assert [line for line in lines if " < " in line] == [line for line in exact if " < " in line]
     passes(again("zero-window", "server", "\n".join(lines) + "\n"))
+
+
+def test_a_buffer_that_grew_is_as_large_as_its_windows_say() -> None:
+    """What is not read yet lies in it too; the window of the SYN is another then."""
+    packets = []
+    for time, data in captured_at(SCENARIOS["zero-window"].play().trace, "server"):
+        grows = data[12:16] == bytes((10, 0, 0, 2)) and not data[33] & 2
+        packets.append((time, data[:34] + (20_000).to_bytes(2, "big") + data[36:] if grows else data))
+    exact, lines = recorded(packets, "server"), recorded(packets, "server", left_open=("windows",))
+    assert "0 `sysctl -q net.inet.tcp.recvspace=4380`" in exact
+    read = [int(line.rpartition("= ")[2]) for line in lines if "read(" in line]
+    assert sum(read) == 5841 - 1
+    assert "0 `sysctl -q net.inet.tcp.recvspace=20000`" in lines
+    assert not any(" > " in line and " win " in line for line in lines)
 
 
 # --- the command

@@ -180,11 +180,12 @@ def _no_delay(moments: Sequence[Moment]) -> list[Moment]:
 
 def script_of(
     moments: Sequence[Moment], *, origin: str, digits: int = MICROSECONDS, config: TcpConfig | None = None,
-    left_open: Collection[str] = (),
+    left_open: Collection[str] = (), absolute: bool = False,
 ) -> str:  # fmt: skip
     """The script of `moments`, which are in order; `origin` is what its first line says, `digits` those of a second's
     fraction, `config` how the stack was set where its SYN does not tell, `left_open` (of WINDOWS, TIMESTAMPS) what of our
-    packets is not compared. Raises RecordError when no packet moved."""
+    packets is not compared. `absolute`: times count from the start, so that what a stack took to answer, and the one that
+    plays does not, adds up nowhere. Raises RecordError when no packet moved."""
     packets = [moment for moment in moments if isinstance(moment, Moved)]
     if not packets:
         raise RecordError("no packet of the connection is there")
@@ -203,28 +204,28 @@ def script_of(
     if config is not None and config.initial_window_segments:
         lines.append(f"0 `ip route change default initcwnd {config.initial_window_segments}`")
     unit = 10 ** (NANOSECONDS - digits)
-    zero = _zero(moments)
+    zero = _zero(moments) if absolute else moments[0].time // MILLISECOND * MILLISECOND
     clock = 0
     numbers = Numbers()
     for moment in moments:
         if isinstance(moment, Made) and moment.opens:
             numbers = Numbers()
         at = (moment.time - zero) // unit * unit
-        when = f"+{_seconds(max(at - clock, 0), digits)}"
+        when = _seconds(max(at, clock), digits) if absolute else f"+{_seconds(max(at - clock, 0), digits)}"
         if isinstance(moment, Moved):
             lines.append(f"{when} {packet_text(_opened(numbers.translated(moment), left_open, capacity))}")
         elif moment.end is None:
             lines.append(f"{when} {moment.text}")
         else:
             end = (moment.end - zero) // unit * unit
-            lines.append(f"{when}...{_seconds(max(end - clock, 0), digits)} {moment.text}")
+            lines.append(f"{when}...{_seconds(max(end - (0 if absolute else clock), 0), digits)} {moment.text}")
         clock = max(at, clock)
     return "\n".join(lines) + "\n"
 
 
 def _zero(moments: Sequence[Moment]) -> int:
     """What the script calls 0: where a millisecond ends by the clock of the side's timestamps, so that they tick at the same
-    times. Where no clock of milliseconds gave them, where one ends by the clock of the packets' times."""
+    times. Where no clock of milliseconds gave them, or the packets' own, where one ends by the clock of the packets' times."""
     zero = moments[0].time // MILLISECOND * MILLISECOND
     ours = [
         (moment.time, moment.view.segment.tsval)
@@ -234,10 +235,9 @@ def _zero(moments: Sequence[Moment]) -> int:
         return zero
     late = [time - (value - ours[0][1] & MASK) * MILLISECOND for time, value in ours]  # behind the tick, and a constant
     spread = max(late) - min(late)
-    if spread >= MILLISECOND or (min(late) - zero) // MILLISECOND == (max(late) - zero) // MILLISECOND:
+    if spread >= MILLISECOND or not (min(late) - zero) % MILLISECOND:
         return zero
-    zero = min(late) - (MILLISECOND - spread) // 2  # as far from both ticks as can be: what a packet answers is older
-    return zero - -(-max(zero - moments[0].time, 0) // MILLISECOND) * MILLISECOND
+    return min(late) - (MILLISECOND - spread) // 2  # as far from both ticks as can be: what a packet answers is older
 
 
 def _opened(packet: TcpPacket, left_open: Collection[str], capacity: int) -> TcpPacket:

@@ -62,7 +62,7 @@ def record_capture(
             moments, descriptors, since = [], Descriptors(), ", since it forgot the connection"
         moments += Program(_taken_up(life[max(gone, 0) :]), descriptors, acks=acks).moments()
     origin = f"Recorded of the {side} in {name}{since}: {which}"
-    return script_of(moments, origin=origin, digits=digits, config=config, left_open=left_open)
+    return script_of(moments, origin=origin, digits=digits, config=config, left_open=left_open, absolute=True)
 
 
 def _taken_up(moved: Sequence[Moved]) -> list[Moved]:

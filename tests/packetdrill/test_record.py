@@ -527,6 +527,92 @@ def test_time_begins_where_the_timestamps_tick(offset: int, late: int) -> None:
     passes(play(text))
 
 
+def test_the_syn_and_the_first_window_tell_the_buffer() -> None:
+    """Half of what tcp_rmem says is the window, and its most is what the scale can say."""
+    large = recorded(ticking(0), "client")
+    assert '0 `sysctl -q net.ipv4.tcp_rmem="4096 524288 524280"`' in large  # 262,144, scaled by 3
+    small = captured(connection(TcpConfig(receive_buffer=40_000, window_scale=5)))
+    text = record_capture(small, "server", config=TcpConfig())
+    assert '0 `sysctl -q net.ipv4.tcp_rmem="4096 80000 2097120"`\n' in text
+    assert "recvspace" not in text
+
+
+def test_an_mss_beyond_what_a_script_can_say_is_told_as_far_as_it_goes() -> None:
+    packets = captured_at(SCENARIOS["refused"].play().trace, "client")
+    assert recorded(packets, "client")[1].startswith("0 `sysctl")
+    large = [(time, data.replace(b"\x02\x04\x05\xb4", b"\x02\x04\xff\xf0")) for time, data in packets]
+    assert recorded(large, "client")[1] == "--mtu=65535"
+
+
+def joined(packets: list[tuple[int, bytes]], first: int) -> list[tuple[int, bytes]]:
+    """The segments `first` and the next as one, as a capture has them before a card cuts them."""
+    (time, one), (_, other) = packets[first : first + 2]
+    data = one[:33] + other[33:34] + one[34:] + bytes(describe(other).segment.payload)
+    return [*packets[:first], (time, data[:2] + len(data).to_bytes(2, "big") + data[4:]), *packets[first + 2 :]]
+
+
+@pytest.mark.parametrize(("size", "told"), [(2960, True), (2896, False)])
+def test_a_super_segment_with_a_small_end_tells_that_nagle_was_off(size: int, told: bool) -> None:
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        await (await listener.accept()).recv_all()
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80))
+        s.set_option("nodelay", 1)
+        await s.send(b"x" * size)
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(1.0)
+    packets = captured_at(world.trace, "client")
+    first = next(at for at, (_, data) in enumerate(packets) if len(data) == 1500)
+    last = [at for at, (_, data) in enumerate(packets) if at >= first and data[12:16] == bytes((10, 0, 0, 1))][-1]
+    for _ in range(last - first):
+        packets = joined(packets, first)
+    assert len(packets[first][1]) == 52 + size
+    lines = recorded(packets, "client", config=TcpConfig())
+    assert any("TCP_NODELAY" in line for line in lines) == told
+    passes(play("\n".join(lines) + "\n"))
+
+
+def test_a_crash_before_the_connection_is_no_matter() -> None:
+    world = SCENARIOS["whole-life"].play()
+    whole = record_trace(world.trace, "server")
+    world.trace.events.insert(0, Fault(0, "server", "", "host crashed", "server"))
+    assert record_trace(world.trace, "server") == whole
+
+
+def test_a_single_byte_that_no_call_wrote_is_told() -> None:
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        await (await listener.accept()).recv()
+
+    async def call() -> None:
+        await client.socket().connect(("server", 80), b"x")
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(1.0)
+    with pytest.raises(RecordError, match=r"^1 bytes were sent that no call wrote: "):
+        record_trace(world.trace, "client")
+
+
 def test_timestamps_by_another_clock_may_be_left_open() -> None:
     stretched = [(time * 3 // 2, data) for time, data in ticking(0)]
     lines = recorded(stretched, "client", left_open=("timestamps",))

@@ -12,7 +12,7 @@ import pytest
 from synfin.capture.reader import CaptureError
 from synfin.cli.main import run
 from synfin.engine.config import TcpConfig
-from synfin.engine.segment import FIN
+from synfin.engine.segment import ACK, FIN, NEW_DATA, RST, SYN, Outgoing
 from synfin.engine.state import State
 from synfin.packetdrill.parser import parse_script
 from synfin.packetdrill.plan import make_plan
@@ -23,10 +23,11 @@ from synfin.packetdrill.record_trace import record_trace
 from synfin.packetdrill.run import FAIL, PASS, Outcome
 from synfin.scenarios import SCENARIOS
 from synfin.sim.world import World
+from synfin.stack.addresses import make_key
 from synfin.trace.events import Fault, SegmentDelivered, SegmentSent
 from synfin.trace.pcapng import write_pcapng
 from synfin.trace.recorder import Trace
-from synfin.wire.packet import complete_checksums, describe
+from synfin.wire.packet import build_packet, complete_checksums, describe
 from tests.packetdrill import gate
 from tests.packetdrill.playing import play, told, wish
 from tests.packetdrill.stack_mutations import STACK_MUTATIONS
@@ -525,6 +526,62 @@ def test_time_begins_where_the_timestamps_tick(offset: int, late: int) -> None:
     """A kernel's clock of milliseconds ends them at other times than the clock of the capture, and it takes its time."""
     text = "\n".join(recorded(ticking(offset, late), "client", digits=9, config=TcpConfig())) + "\n"
     passes(play(text))
+
+
+CLIENT, SERVER = (bytes((10, 0, 0, 1)), 4000), (bytes((10, 0, 0, 2)), 80)
+
+
+def by_hand(*segments: tuple[str, int, int, int, int]) -> list[tuple[int, bytes]]:
+    """Packets of a connection, one a millisecond: whose ("c", "s"), flags, SEG.SEQ, SEG.ACK, bytes of text."""
+    found = []
+    for at, (side, flags, seq, ack, length) in enumerate(segments):
+        (source, port), (destination, other) = (CLIENT, SERVER) if side == "c" else (SERVER, CLIENT)
+        out = Outgoing(seq, ack, flags, 1000, NEW_DATA, bytes(length))
+        out.mss = 1460 if flags & SYN else -1
+        found.append((at * 1_000_000, build_packet(make_key(destination, other, source, port), out, identification=at)))
+    return found
+
+
+OPENING = (("c", SYN, 99, 0, 0), ("s", SYN | ACK, 499, 100, 0), ("c", ACK, 100, 500, 0))
+DATA, BARE = ("c", ACK, 100, 500, 10), ("s", RST, 500, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("segments", "side", "gone"),
+    [
+        ((DATA, BARE), "server", True),
+        ((DATA, ("s", ACK, 500, 110, 0), ("c", ACK, 110, 500, 10), BARE), "server", True),
+        ((("c", RST, 100, 0, 0), DATA, BARE), "server", False),  # the peer had ended it
+        ((("s", FIN | ACK, 500, 100, 0), ("c", ACK, 100, 501, 10), ("s", RST, 501, 0, 0)), "server", False),
+        ((("s", RST | ACK, 500, 100, 0), DATA, BARE), "server", False),
+        ((DATA, ("s", RST, 400, 0, 0)), "server", False),  # no answer to that
+        ((("s", SYN | ACK, 499, 100, 0), ("c", RST, 100, 0, 0)), "client", False),
+    ],
+)
+def test_only_an_open_connection_that_nobody_ended_was_forgotten(
+    segments: tuple[tuple[str, int, int, int, int], ...], side: str, gone: bool
+) -> None:
+    lines = recorded(by_hand(*OPENING, *segments), side)
+    assert (", since it forgot the connection: " in lines[0]) == gone
+    assert any("accept(" in line or "connect(" in line for line in lines) != gone
+
+
+def test_what_was_before_a_connection_that_was_forgotten_is_gone_too() -> None:
+    """Two connections between the same ports; the second meets a crash, a third begins anew."""
+    first = (*OPENING, ("c", FIN | ACK, 100, 500, 0), ("s", FIN | ACK, 500, 101, 0), ("c", ACK, 101, 501, 0))
+    later = [
+        tuple((side, flags, seq + more, ack + more * bool(flags & ACK), length) for side, flags, seq, ack, length in segments)
+        for more, segments in ((10_000, (*OPENING, DATA, BARE)), (20_000, OPENING))
+    ]
+    lines = recorded(by_hand(*first, *later[0], *later[1]), "server")
+    assert lines[0] == "// Recorded of the server in a capture, since it forgot the connection: 10.0.0.1:4000 10.0.0.2:80"
+    assert [line.split(" ", 1)[1].split("(")[0] for line in lines[1:] if "sysctl" not in line] == [
+        "< . 1:11", "> R 10500:10500", "socket", "bind", "listen", "< S 10000:10000", "> S. 0:0", "< . 1:1", "accept",
+    ]  # fmt: skip
+    whole = recorded(by_hand(*first, *later[1]), "server")
+    assert [line.split(" ", 1)[1] for line in whole if "accept" in line or "close" in line] == [
+        "accept(3, ..., ...) = 4", "close(4) = 0", "accept(3, ..., ...) = 4",
+    ]  # fmt: skip
 
 
 def test_the_syn_and_the_first_window_tell_the_buffer() -> None:

@@ -239,11 +239,17 @@ class Calls(Arguments):
         done = 0
         limit = endpoint.settings.send_timeout if waits else -1
 
+        whole = self.data(what, count, endpoint) if isinstance(what, Text) or flags & OOB else None
+
         def attempt() -> Answer:
             nonlocal done
-            data = self.data(what, count, endpoint)
             while True:
-                rest = data[done:] if isinstance(what, Text) else self.data(what, count - done, endpoint)
+                if whole is not None:
+                    rest = whole[done:]
+                else:  # no more is made than the buffer takes, and one byte that shows that there is more
+                    connection = endpoint.connection
+                    room = count if connection is None else connection.writable() + 1
+                    rest = self.data(what, min(count - done, room), endpoint)
                 try:
                     taken = endpoint.send(rest, flags)
                 except BlockingIOError:

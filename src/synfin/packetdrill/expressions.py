@@ -114,10 +114,8 @@ def _unescaped(found: "re.Match[str]") -> str:
 
 def _number(source: Source) -> Number:
     start = source.at
+    inverted = source.take("~")
     sign = "-" if source.take("-") else ""
-    if not sign and source.take("~"):
-        inner = _number(source)
-        return Number(~inner.value, f"~{inner.text}")
     text = source.match(NUMBER)
     if text is None:
         raise source.error("a value", start)
@@ -127,7 +125,8 @@ def _number(source: Source) -> Number:
     value = int(digits, 16) if digits[:2] in ("0x", "0X") else int(digits)
     if value >= 1 << 64:
         raise source.wrong("a number beyond 64 bits", start)
-    return Number(-value if sign else value, sign + text)
+    value = -value if sign else value
+    return Number(~value, f"~{sign}{text}") if inverted else Number(value, sign + text)
 
 
 def _struct(source: Source, depth: int) -> Struct:

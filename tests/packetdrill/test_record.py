@@ -3,7 +3,7 @@
 import io
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -531,15 +531,42 @@ def test_time_begins_where_the_timestamps_tick(offset: int, late: int) -> None:
 CLIENT, SERVER = (bytes((10, 0, 0, 1)), 4000), (bytes((10, 0, 0, 2)), 80)
 
 
-def by_hand(*segments: tuple[str, int, int, int, int]) -> list[tuple[int, bytes]]:
-    """Packets of a connection, one a millisecond: whose ("c", "s"), flags, SEG.SEQ, SEG.ACK, bytes of text."""
+def by_hand(*segments: tuple[str, int, int, int, int], stamps: Sequence[tuple[int, int]] = ()) -> list[tuple[int, bytes]]:
+    """Packets of a connection, one a millisecond: whose ("c", "s"), flags, SEG.SEQ, SEG.ACK, bytes of text; then timestamp and
+    echo of each."""
     found = []
     for at, (side, flags, seq, ack, length) in enumerate(segments):
         (source, port), (destination, other) = (CLIENT, SERVER) if side == "c" else (SERVER, CLIENT)
         out = Outgoing(seq, ack, flags, 1000, NEW_DATA, bytes(length))
         out.mss = 1460 if flags & SYN else -1
+        if stamps:
+            out.has_timestamps, (out.tsval, out.tsecr) = True, stamps[at]
         found.append((at * 1_000_000, build_packet(make_key(destination, other, source, port), out, identification=at)))
     return found
+
+
+@pytest.mark.parametrize(
+    ("segments", "stamps", "wanted"),
+    [
+        # An ACK alone, and what leaves does not echo its timestamp: it was not looked at yet.
+        ((("c", ACK, 100, 500, 0), ("s", ACK, 500, 100, 10)), ((12, 21), (23, 11)), "><"),
+        ((("c", ACK, 100, 500, 0), ("s", ACK, 500, 100, 10)), ((12, 21), (23, 12)), "<>"),
+        # What lies behind Last.ACK.sent is not echoed (RFC 7323 4.3), though it was looked at.
+        ((("c", ACK, 100, 500, 10), ("c", ACK, 110, 500, 0), ("s", ACK, 500, 110, 0)), ((12, 21), (13, 21), (23, 12)), "<<>"),
+        # An older timestamp is not taken; what contradicts everything stands as it was captured.
+        ((("c", ACK, 100, 500, 0), ("s", ACK, 500, 100, 10)), ((10, 21), (23, 11)), "<>"),
+        ((("c", ACK, 100, 500, 0), ("s", ACK, 500, 100, 10)), ((12, 21), (23, 99)), "<>"),
+        # At the end of the capture.
+        ((("c", ACK, 100, 500, 10), ("s", ACK, 500, 100, 10), ("c", ACK, 110, 510, 0)), ((12, 21), (23, 11), (14, 23)), "><<"),
+    ],
+)
+def test_the_echo_tells_what_was_looked_at(
+    segments: tuple[tuple[str, int, int, int, int], ...], stamps: tuple[tuple[int, int], ...], wanted: str
+) -> None:
+    opening = ((10, 0), (20, 10), (11, 20))
+    lines = recorded(by_hand(*OPENING, *segments, stamps=opening + stamps), "server")
+    shown = "".join(line.split()[1] for line in lines if line.split()[1] in "<>")
+    assert shown == "<><" + wanted
 
 
 OPENING = (("c", SYN, 99, 0, 0), ("s", SYN | ACK, 499, 100, 0), ("c", ACK, 100, 500, 0))

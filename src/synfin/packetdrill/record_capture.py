@@ -5,7 +5,6 @@ is inferred by record_calls.py.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import BinaryIO, Final, NamedTuple
 
 from synfin.capture.links import LINUX_COOKED, LINUX_COOKED2, NO_IP, ip_at
@@ -91,7 +90,7 @@ def _taken_up(moved: Sequence[Moved]) -> list[Moved]:
                 known = known.after(one)
             known = known.told(segment.ack, segment.window) if segment.flags & ACK else known
         found += [*waiting[:taken], each]
-        waiting = [replace(one, time=max(one.time, each.time)) for one in waiting[taken:]]
+        waiting = waiting[taken:]
     return found + waiting
 
 
@@ -116,9 +115,7 @@ class Known(NamedTuple):
             recent = segment.tsval
         length = len(segment.payload) + bool(segment.flags & FIN)
         if nxt is not None and (nxt - segment.seq) & MASK <= length:
-            new = (segment.seq + length - nxt) & MASK
-            fits = min(new, (self.edge - nxt) & MASK)
-            nxt = (nxt + (new if segment.flags & FIN and fits == new - 1 else fits)) & MASK
+            nxt = (nxt + min((segment.seq + length - nxt) & MASK, (self.edge - nxt) & MASK)) & MASK
         return self._replace(nxt=nxt, recent=recent)
 
     def told(self, ack: int, window: int) -> "Known":

@@ -12,14 +12,13 @@ from types import MappingProxyType
 from typing import Final
 
 from synfin.engine.state import State
-from synfin.packetdrill import polling, sockopts
+from synfin.packetdrill import messages, polling, sockopts
 from synfin.packetdrill.arguments import Arguments, Place, failed, told
 from synfin.packetdrill.bench import Bench
 from synfin.packetdrill.files import NONBLOCK, RDWR, Answer, Attempt, File, Skip
 from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of, words_of
-from synfin.packetdrill.syntax import Call, Ellipsis_, Expression, Items, Number, Struct, Text
+from synfin.packetdrill.syntax import Call, Ellipsis_, Expression, Number, Struct, Text
 from synfin.sockets.endpoint import Endpoint
-from synfin.sockets.options import TCP_INQ
 
 PEEK: Final = int(socket.MSG_PEEK)
 OOB: Final = int(socket.MSG_OOB)
@@ -29,14 +28,6 @@ TRUNC: Final = int(socket.MSG_TRUNC)
 UNFINISHED: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)  # sk_stream_closing
 DONE: Final = Answer(0)
 AGAIN: Final = Answer(-1, "EAGAIN")
-
-
-def _control(message: Struct) -> tuple[Expression, ...]:
-    """The control messages of a msghdr."""
-    control = message.get("msg_control")
-    if isinstance(control, Struct):
-        return (control,)
-    return control.items if isinstance(control, Items) else ()
 
 
 class Calls(Arguments):
@@ -213,22 +204,12 @@ class Calls(Arguments):
 
     def sendmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """sendmsg(2)"""
-        if isinstance(arguments[1], Struct) and _control(arguments[1]):
-            raise Skip("control messages")
-        return self._sending(arguments[0], Ellipsis_(), self._message(arguments[1]), self.flags(arguments[2]))
+        size = sum(self.lengths(messages.vector(arguments[1], told=False)))
+        return self._sending(arguments[0], Ellipsis_(), size, self.flags(arguments[2]))
 
     def sendfile(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """sendfile(2): the file holds what comes next in the pattern."""
         return self._sending(arguments[0], Ellipsis_(), self.number(arguments[3]), 0)
-
-    def _message(self, expression: Expression) -> int:
-        """The bytes that a msghdr has room for. Raises Skip for control messages, but for those that tell what is left."""
-        if not isinstance(expression, Struct):
-            raise Skip("a message that is no struct msghdr")
-        if any(not self._told_rest(each) for each in _control(expression)):
-            raise Skip("control messages")
-        vector = expression.get("msg_iov")
-        return 0 if vector is None else sum(self.lengths(vector))
 
     def _sending(self, fd: Expression, what: Expression, count: int, flags: int) -> Attempt:
         file = self.files.get(self.number(fd))
@@ -277,9 +258,10 @@ class Calls(Arguments):
     def recvmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """recvmsg(2)"""
         flags = self.flags(arguments[2])
-        attempt = self._receiving(arguments[0], self._message(arguments[1]), flags, None)
+        size = sum(self.lengths(messages.vector(arguments[1], told=True)))
+        attempt = self._receiving(arguments[0], size, flags, None)
         wanted = arguments[1].get("msg_flags") if isinstance(arguments[1], Struct) else None
-        control = _control(arguments[1]) if isinstance(arguments[1], Struct) else ()
+        control = messages.control(arguments[1])
         endpoint = self.endpoint(arguments[0])
 
         def telling() -> Answer:
@@ -288,24 +270,10 @@ class Calls(Arguments):
             if wanted is not None and answer.result >= 0:
                 wrong = wrong or told(wanted, flags & (OOB | TRUNC))
             if control and answer.result >= 0:
-                wrong = wrong or self._rest(endpoint, control)
+                wrong = wrong or messages.wrong_rest(endpoint, control)
             return answer._replace(wrong=wrong)
 
         return telling
-
-    def _told_rest(self, message: Expression) -> bool:
-        """Whether a control message is the one that TCP_INQ brings."""
-        if not isinstance(message, Struct):
-            return False
-        level, kind = message.get("cmsg_level"), message.get("cmsg_type")
-        return (level and value_of(level)) in (6, None) and (kind and value_of(kind)) == TCP_INQ
-
-    def _rest(self, endpoint: Endpoint, control: tuple[Expression, ...]) -> str:
-        """What is wrong with the control messages that a script expects."""
-        if not endpoint.settings.tells_rest:
-            return "no control message"
-        data = control[0].get("cmsg_data") if isinstance(control[0], Struct) else None
-        return "one control message" if len(control) > 1 else "" if data is None else told(data, endpoint.rest())
 
     def _receiving(self, fd: Expression, count: int, flags: int, wanted: bytes | None) -> Attempt:
         endpoint = self.endpoint(fd)

@@ -241,6 +241,44 @@ def test_acks_that_went_at_once_are_told_by_an_option() -> None:
         passes(play(text, changes=changes))
 
 
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["whole-life", "close-server-first", "close-client-first", "half-close", "simultaneous-close"])
+def test_a_socket_that_is_closed_is_told_nothing(name: str, side: str) -> None:
+    """The peer's FIN is acknowledged at once when nobody has the socket any more."""
+    text = record_capture(captured(SCENARIOS[name].play()), side, acks=True)
+    assert "setsockopt" not in text.partition("close(")[2]
+    passes(again(name, side, text))
+
+
+def test_a_window_that_moves_on_by_all_that_came_tells_that_it_was_read() -> None:
+    """Though by less than the scale can say."""
+    world = World(1)
+    client, server = world.host("client", config=TcpConfig(receive_buffer=1 << 20)), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        s = await listener.accept()
+        for _ in range(3):
+            await s.send(b"answer")
+            await server.sleep(0.2)
+
+    async def call() -> None:
+        s = client.socket()
+        await s.connect(("server", 80))
+        for _ in range(3):
+            await s.recv()
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(1.0)
+    lines = recorded(captured_at(world.trace, "client"), "client")
+    assert [line.split(" ", 1)[1] for line in lines if "read(" in line] == ["read(3, ..., 6) = 6"] * 3
+
+
 def connection(config: TcpConfig) -> World:
     """Of a server set like `config`, which hears small questions, the last of them answered after a while."""
     world = World(1)
@@ -571,6 +609,34 @@ def test_the_echo_tells_what_was_looked_at(
 
 OPENING = (("c", SYN, 99, 0, 0), ("s", SYN | ACK, 499, 100, 0), ("c", ACK, 100, 500, 0))
 DATA, BARE = ("c", ACK, 100, 500, 10), ("s", RST, 500, 0, 0)
+
+
+def text(seq: int, length: int) -> tuple[str, int, int, int, int]:
+    return ("c", ACK, seq, 500, length)
+
+
+def answer(ack: int, length: int = 0) -> tuple[str, int, int, int, int]:
+    return ("s", ACK, 500, ack, length)
+
+
+@pytest.mark.parametrize(
+    ("segments", "told"),
+    [
+        ((text(100, 10), answer(110)), [1]),
+        ((text(100, 10), answer(110), text(110, 10), answer(120)), [1]),  # it goes on
+        ((text(100, 1460), text(1560, 1460), answer(3020)), [0]),  # the second is acknowledged anyway
+        ((text(100, 1460), answer(1560)), [1]),
+        ((text(100, 10), text(110, 10), answer(120)), [0, 1]),  # two small ones are not
+        ((text(100, 10), text(110, 10), text(120, 10)), [0]),
+        ((text(100, 10), answer(110, 10)), [0]),  # data took the ACK along
+        ((text(100, 10), ("s", RST | ACK, 500, 110, 0), text(110, 10), ("s", RST, 500, 0, 0)), [0]),
+        ((text(100, 10), answer(110), ("s", ACK, 500, 110, 10), text(110, 10), ("s", ACK, 510, 120, 0)), [1, 1]),
+        ((text(110, 10), answer(100)), []),  # out of order: always at once
+    ],
+)
+def test_it_tells_which_acks_went_at_once(segments: tuple[tuple[str, int, int, int, int], ...], told: list[int]) -> None:
+    lines = recorded(by_hand(*OPENING, *segments), "server", acks=True)
+    assert [int(line.partition("QUICKACK, [")[2][0]) for line in lines if "QUICKACK" in line] == told
 
 
 @pytest.mark.parametrize(

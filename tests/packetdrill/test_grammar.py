@@ -66,6 +66,7 @@ def test_a_string_may_reach_over_lines_and_have_escapes() -> None:
 def test_absolute_times_that_go_back_are_refused_and_others_are_seen_when_they_are_played() -> None:
     assert play("0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+1 close(3) = 0\n0.5 close(3) = 0").why == ("time",)
     assert play("1 `true`\n0.5 `true`").verdict == "ERROR"
+    assert play("1 `true`\n+0 `true`\n0.5 `true`").why == ("time",)
     within = "0 `true`\n+.003 `true`\n0 `true`"
     assert play(within).verdict == "PASS"
     assert play(within.replace("003", "005")).why == ("time",)

@@ -631,6 +631,7 @@ def answer(ack: int, length: int = 0) -> tuple[str, int, int, int, int]:
         ((text(100, 10), answer(110, 10)), [0]),  # data took the ACK along
         ((text(100, 10), ("s", RST | ACK, 500, 110, 0), text(110, 10), ("s", RST, 500, 0, 0)), [0]),
         ((text(100, 10), answer(110), ("s", ACK, 500, 110, 10), text(110, 10), ("s", ACK, 510, 120, 0)), [1, 1]),
+        ((text(100, 10), answer(110), ("s", RST | ACK, 500, 110, 0), text(110, 10), ("s", RST, 500, 0, 0)), [1]),
         ((text(110, 10), answer(100)), []),  # out of order: always at once
     ],
 )
@@ -852,6 +853,14 @@ def test_a_script_that_does_not_pass_is_written_and_told(tmp_path: Path, command
     )
     assert target.exists()
     assert told(play(target.read_text()))[0] == FAIL
+
+
+def test_acks_that_the_profile_would_put_off_are_told_by_the_command_too(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "eager.pcapng"
+    write_pcapng(connection(TcpConfig(delayed_ack=0, receive_buffer=60_000)).trace, path)
+    status, output, notice = command("--record", str(path), "--side", "server")
+    assert (status, notice) == (0, "it passes\n")
+    assert "TCP_QUICKACK, [1]" in output
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def interface(order: str = "<", *, link: int = RAW, kept: int = 0, options: byte
     return block(1, struct.pack(order + "HHI", link, 0, kept) + options, order)
 
 
-def enhanced(time: int, data: bytes, order: str = "<", *, number: int = 0, length: int | None = None) -> bytes:
+def enhanced(
+    time: int, data: bytes, order: str = "<", *, number: int = 0, length: int | None = None, options: bytes = b""
+) -> bytes:
     sizes = (len(data), len(data) if length is None else length)
     head = struct.pack(order + "IIIII", number, time >> 32, time & 0xFFFFFFFF, *sizes)
-    return block(6, head + data, order)
+    return block(6, head + data + bytes(-len(data) % 4) * bool(options) + options, order)

@@ -92,6 +92,23 @@ def test_a_section_has_its_own_order_and_interfaces() -> None:
         read(data + enhanced(3, b"c", ">", number=1))
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("flags", "direction"), [(1, 1), (2, 2), (0, 0), (0x1D, 1), (0xFFFF_FFFE, 2)])
+def test_a_packet_may_tell_its_direction(order: str, flags: int, direction: int) -> None:
+    word = option(2, struct.pack(order + "I", flags), order)
+    for before in (b"", option(1, b"a comment", order)):
+        data = section(order) + interface(order) + enhanced(5, b"abcde", order, options=before + word)
+        assert read(data) == [Record(5000, RAW, b"abcde", 5, direction)]
+
+
+@pytest.mark.parametrize(
+    "options", [option(0, b"") + option(2, bytes((1, 0, 0, 0))), option(2, b"\1\0"), option(3, bytes((1, 0, 0, 0)))]
+)
+def test_what_is_no_word_of_the_direction_is_none(options: bytes) -> None:
+    data = section() + interface() + enhanced(5, b"a", options=options) + enhanced(6, b"b")
+    assert [record.direction for record in read(data)] == [0, 0]
+
+
 def test_a_simple_packet_has_no_time_and_what_the_interface_keeps() -> None:
     data = section() + interface(kept=5) + block(3, struct.pack("<I", 900) + b"abcde")  # and three bytes of padding
     data += block(3, struct.pack("<I", 3) + b"xyz")

@@ -213,9 +213,15 @@ def _unread_is_lost(original: Any) -> Any:
     return close
 
 
+def _slower_acks(config: TcpConfig) -> dict[str, Any]:
+    """Twice the delayed ACK's time, and the most of it where it follows the peer."""
+    names = [name for name in ("delayed_ack", "delayed_ack_max") if hasattr(config, name)]
+    return {name: min(2 * getattr(config, name), SECOND // 2 - 1) for name in names}
+
+
 STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     # acknowledgments
-    _config("delayed ACK time doubled", lambda config: {"delayed_ack": min(2 * config.delayed_ack, SECOND // 2 - 1)}),
+    _config("delayed ACK time doubled", _slower_acks),
     _config("no delayed ACK", lambda config: {"delayed_ack": 0}),
     _config("an ACK every third segment", lambda config: {"ack_every": config.ack_every + 1}),
     _config("the ACK of a FIN is delayed", lambda config: {"ack_fin_at_once": False}),

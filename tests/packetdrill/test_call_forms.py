@@ -43,7 +43,7 @@ def test_a_stream_socket_by_numbers_is_played() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["send(4, ..., 10, 0x10000000)", "recv(4, ..., 10, 0x20)", "sendmsg(4, {msg_iov(1)=[{..., 9}]}, 8)"]
+    "call", ["send(4, ..., 10, 0x10000000)", "recv(4, ..., 10, 0x2000)", "sendmsg(4, {msg_iov(1)=[{..., 9}]}, 8)"]
 )
 def test_a_flag_by_number_that_is_not_played_is_a_missing_feature(call: str) -> None:
     outcome = opened(f"+0 {call} = 10")

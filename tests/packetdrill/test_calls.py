@@ -159,7 +159,7 @@ def test_a_write_that_finds_no_room_waits_for_it() -> None:
         ('+0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "cubic", 5) = 0', "TCP_CONGESTION cubic"),
         ("+0 setsockopt(4, SOL_TCP, TCP_BLUE, [1], 4) = 0", "TCP_BLUE"),
         ("+0 send(4, ..., 5, MSG_ZEROCOPY) = 5", "MSG_ZEROCOPY"),
-        ("+0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLET, fd=4}) = 0", "EPOLLET"),
+        ("+0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLWAKEUP, fd=4}) = 0", "EPOLLWAKEUP"),
         ("+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 5", "IPPROTO_UDP"),
         ("+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_blue=1}, ...) = 0", "tcpi_blue"),
         ("+0 < udp (1000)", "UDP"),

@@ -136,7 +136,7 @@ def test_the_extended_dialect_has_absolute_and_open_numbers() -> None:
         ("0 < mpls (label 0, tc 0, [S], ttl 0): . 1:1(0) ack 1 win 5", "mpls"),
         ("0 > S 0:0(0) <mss 1460> /udp(9899 > 9900)", "TCP over UDP"),
         ("0 < S 0:0(0) win 5 <md5 0011>", "option md5"),
-        ("0 < icmp unreachable port_unreachable [udp (10)]", "an ICMP message about UDP"),
+        ("0 < icmp unreachable port_unreachable [udp (10)]", "an ICMP message about another protocol"),
     ],
 )
 def test_what_nobody_plays_is_read_to_its_end(line: str, feature: str) -> None:
@@ -230,7 +230,8 @@ def test_parts_are_for_one_system_or_symbol() -> None:
         ("0 < S 0:0(0) <mss 1000>", "a.pkt:1:14: the window of an inbound packet expected, found '<mss 1000>'"),
         ("0 > S 0:5(0)", "a.pkt:1:7: 0 and 0 bytes make 0, not 5"),
         ("0 > Q 0:0(0)", "a.pkt:1:5: flags expected, found 'Q 0:0(0)'"),
-        ("0 > SS 0:0(0)", "a.pkt:1:5: flag S twice"),
+        ("0 > E5 0:0(0)", "a.pkt:1:5: the accurate-ECN counter beside its flags"),
+        ("0 > 23 0:0(0)", "a.pkt:1:5: the accurate-ECN counter beside its flags"),
         ("0 > S 0:0(0) <mss 1000,nop>", "a.pkt:1:14: 5 bytes of options are no whole words: add nop or eol"),
         ("0 > S 0:0(0) <mss 100000>", "a.pkt:1:19: an MSS is at most 65535, not 100000"),
         ("0 < . 1:1(0) ack 1 win 5 <...>", "a.pkt:1:31: <...> is for packets that are expected"),

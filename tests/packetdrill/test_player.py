@@ -134,7 +134,7 @@ def test_strict_segments_joins_nothing() -> None:
 def test_initial_sequence_numbers_are_the_scripts_own() -> None:
     outcome = play(
         "0 `sysctl net.ipv4.tcp_timestamps=0`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, ..., ...) = 0\n"
-        "+0 listen(3, 5) = 0\n+0 < S 4294967290:4294967290(0) win 1000 <mss 1000>\n+0 > S. 55:55(0) ack 1 <...>\n"
+        "+0 listen(3, 5) = 0\n+0 < S 4294967290:4294967290(0) win 1000 <mss 1000>\n+0 > S. 55:55(0) ack 4294967291 <...>\n"
         "+0 < . 1:1(0) ack 1 win 1000\n+0 accept(3, ..., ...) = 4\n+0 < P. 1:1001(1000) ack 1 win 1000\n"
         "+0 < P. 1001:2001(1000) ack 1 win 1000\n+0 > . 1:1(0) ack 2001\n+0 read(4, ..., 3000) = 2000\n"
     )
@@ -159,8 +159,8 @@ def test_a_syn_on_an_open_connection_changes_no_numbers() -> None:
 
 def test_a_syn_after_a_reset_begins_anew() -> None:
     """RFC 9293 3.5, figure 9: the first SYN was an old duplicate."""
-    text = LISTEN + "+0 < S 90:90(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.1 < R 1:1(0) win 0\n"
-    text += "+.1 < S 100:100(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.1 < . 1:1(0) ack 1 win 500\n"
+    text = LISTEN + "+0 < S 90:90(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 91 <...>\n+.1 < R 1:1(0) win 0\n"
+    text += "+.1 < S 100:100(0) win 500 <mss 1000>\n+0 > S. 0:0(0) ack 101 <...>\n+.1 < . 1:1(0) ack 1 win 500\n"
     text += "+0 accept(3, ..., ...) = 4\n+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n"
     assert told(play(text)) == (PASS, "", ())
 
@@ -200,8 +200,10 @@ def test_timestamps_are_mapped_and_compared_when_strict() -> None:
 
 def test_a_tick_makes_the_timestamp_value_part_of_the_time() -> None:
     tick = "--tcp_ts_tick_usecs=1000\n"
-    assert play(tick + stamped(value="214"), strict=False).verdict == PASS
-    assert play(tick + stamped(value="215"), strict=False).why == ("TS val",)
+    assert play(tick + stamped(value="223"), strict=False).verdict == PASS  # 12.5 % of 110 ms
+    assert play(tick + stamped(value="224"), strict=False).why == ("TS val",)
+    assert play(tick + "--tolerance_percent=1\n" + stamped(value="214"), strict=False).verdict == PASS
+    assert play(tick + "--tolerance_percent=1\n" + stamped(value="215"), strict=False).why == ("TS val",)
     assert play(stamped(value="300"), strict=False).verdict == PASS
 
 

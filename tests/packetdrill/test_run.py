@@ -97,6 +97,35 @@ def test_a_failure_is_told_in_chinese_too() -> None:
     assert report.line(play(BEYOND), "zh") == "SKIP(功能) test.pkt [ipv4]: splice()"
 
 
+@pytest.mark.parametrize(
+    ("text", "en", "zh"),
+    [
+        ("+0 `sockstat -P tcp | grep -c CLOSED | grep 1`", "the command fails", "命令失败"),
+        ("+0 read(4, ..., 5) = 5", "read(4, ..., 5) = ... (it waits)", "read(4, ..., 5) = ...（仍在等待）"),
+        ("+0...1 read(4, ..., 5) = 5\n+2 dup(4) = 5", "read(4, ..., 5) = ... (it waits)", "read(4, ..., 5) = ...（仍在等待）"),
+    ],
+)
+def test_what_was_there_instead_is_told_in_both_languages(text: str, en: str, zh: str) -> None:
+    outcome = opened(text + "\n")
+    assert f"    actual    {en}\n" in report.failure(outcome)
+    assert f"    实际      {zh}\n" in report.failure(outcome, "zh")
+
+
+@pytest.mark.parametrize(
+    ("what", "en", "zh"),
+    [
+        ("more than 9 packets", "more than 9 packets", "超过 9 个报文"),
+        ("the assertion does not hold", "the assertion does not hold", "断言不成立"),
+        ("7 steps without time passing", "7 steps without time passing", "走了 7 步而时间没有前进"),
+        ("ZeroDivisionError: oh", "ZeroDivisionError: oh", "ZeroDivisionError: oh"),
+    ],
+)
+def test_a_play_that_breaks_off_expects_nothing(what: str, en: str, zh: str) -> None:
+    broken = outcome("a.pkt", FAIL, actual=what)
+    assert report.failure(broken) == f"FAIL a.pkt\n  a.pkt\n    actual    {en}\n"
+    assert report.failure(broken, "zh") == f"FAIL a.pkt\n  a.pkt\n    实际      {zh}\n"
+
+
 def test_every_reason_that_can_be_given_has_its_words() -> None:
     """The names in player and compare are the keys of the table, as far as they are not names of options."""
     text = Path(player.__file__).read_text() + Path(compare.__file__).read_text()
@@ -179,10 +208,46 @@ def test_junit_has_a_suite_a_folder() -> None:
     outcomes = [play(text) for text in (GOOD, BAD, BEYOND, BROKEN)] + [outcome("x/y.pkt", XFAIL, detail="\x00known")]
     root = ElementTree.fromstring(report.junit(outcomes))
     first, second = root
+    assert root.attrib == {"name": "synfin packetdrill", "tests": "5", "failures": "1", "errors": "1"}
     assert first.attrib == {"name": ".", "tests": "4", "failures": "1", "errors": "1", "skipped": "1"}
     assert [[child.tag for child in case] for case in first] == [[], ["failure"], ["skipped"], ["error"]]
     assert "expected  > P. 1:1(0) ack 1" in (first[1][0].text or "")
     assert second[0][0].attrib["message"] == "XFAIL x/y.pkt: ?known"
+
+
+# What CI servers take, after the schema of Jenkins' plugin: element, its attributes, those it must have, what may be in it.
+JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, set(), {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "time", "disabled", "skipped", "timestamp", "hostname", "id", "package"},
+        {"name", "tests"}, {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name", "assertions", "time", "classname", "status"}, {"name"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "skipped": ({"message"}, set(), set()),
+    "error": ({"message", "type"}, {"type"}, set()),
+    "failure": ({"message", "type"}, {"type"}, set()),
+}  # fmt: skip
+
+
+def test_junit_is_what_ci_servers_take() -> None:
+    outcomes = [play(text) for text in (GOOD, BAD, BEYOND, UNKNOWN, BROKEN)]
+    outcomes += [outcome("x/y.pkt", XFAIL, detail="known"), outcome("x/z.pkt", FAIL, actual="ZeroDivisionError: oh")]
+    root = ElementTree.fromstring(report.junit(outcomes))
+    assert root.tag == "testsuites"
+    seen = set()
+    for element in root.iter():
+        taken, needed, children = JUNIT[element.tag]
+        assert needed <= set(element.attrib) <= taken
+        assert {child.tag for child in element} <= children
+        assert all(element.attrib.values())
+        seen.add(element.tag)
+    assert seen == set(JUNIT)
+    for folder in root:
+        counted = [len(folder.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")]
+        assert [folder.attrib[name] for name in ("failures", "errors", "skipped")] == list(map(str, counted))
 
 
 def test_json_says_what_a_program_wants_to_know() -> None:

@@ -78,9 +78,9 @@ def test_a_line_that_means_nothing_here_changes_nothing(line: str) -> None:
     "line",
     [
         "rm -rf /",
-        "sysctl -q net.ipv4.tcp_blue=1", "sysctl net.ipv4.tcp_slow_start_after_idle=0", "sysctl -n net.ipv4.tcp_sack",
+        "sysctl -q net.ipv4.tcp_blue=1", "sysctl net.ipv4.tcp_slow_start_after_idle=0", "sysctl -n net.ipv4.tcp_blue",
         "sysctl net.ipv4.tcp_congestion_control=cubic", "ethtool -K tun0 tso on", "tc qdisc replace dev tun0 root fq",
-        "ip route change default advmss 500", "nstat -n", "sysctl net.inet.tcp.blackhole=2", "sockstat | grep ESTABLISHED",
+        "nstat -n", "sysctl net.inet.tcp.blackhole=2", "sockstat | grep ESTABLISHED",
         "sysctl net.ipv4.tcp_rto_min_us=x", "echo 'unbalanced", "sysctl net.ipv4.tcp_timestamps=0 && reboot", "iptables -F",
         "sysctl net.ipv4.tcp_synack_retries=-1",
     ],

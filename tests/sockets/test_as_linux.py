@@ -4,6 +4,7 @@ The expectation is Linux itself, run beside; where a script's answers are worth 
 """
 
 import socket
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from tests.sockets.sides import RESET_ON_CLOSE, Side, kernel, outcome, simulated
 
 SOL, TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
 NOTSENT_LOWAT = 25
+INQ = 36
 
 
 def a_fresh_socket(side: Side) -> None:
@@ -441,12 +443,54 @@ def modes(side: Side) -> None:
         sock.sendfile(file)
 
 
+def bytes_only_counted(side: Side) -> None:
+    one, two = side.pair()
+    side.note(one.send, b"0123456789")
+    side.settle()
+    side.note(lambda: len(two.recv(4, socket.MSG_TRUNC)))
+    side.note(lambda: len(two.recv(4, socket.MSG_TRUNC | socket.MSG_PEEK)))
+    side.note(two.recv, 10)  # 456789
+    side.note(two.recv, 10, socket.MSG_TRUNC)  # EAGAIN
+
+
+def what_is_left_to_read(side: Side) -> None:
+    one, two = side.pair()
+    side.note(two.getsockopt, TCP, INQ)
+    for value in (2, -1, 1):
+        side.note(two.setsockopt, TCP, INQ, value)  # EINVAL, EINVAL
+    side.note(two.getsockopt, TCP, INQ)
+    side.note(one.send, b"0123456789")
+    side.settle()
+    side.note(two.recvmsg, 4, 32)  # 6 are left
+    side.note(two.recvmsg, 2, 0)  # no room for a message
+    one.shutdown(socket.SHUT_WR)
+    side.settle()
+    side.note(two.recvmsg, 3, 32)  # 1 and the end
+    side.note(two.recvmsg, 3, 32)  # the end
+    side.note(two.recvmsg, 3, 32)
+    side.note(two.recvmsg_into, [bytearray(2)], 32)
+    two.setsockopt(TCP, INQ, 0)
+    side.note(two.recvmsg, 3, 32)
+
+
+def times_of_blocking_calls(side: Side) -> None:
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock = side.client()
+        side.note(sock.getsockopt, SOL, option, 16)
+        for seconds, microseconds in ((1, 500_000), (0, 8000), (0, 1_000_000), (0, -1), (-1, 0), (0, 0)):  # EDOM twice
+            side.note(sock.setsockopt, SOL, option, struct.pack("qq", seconds, microseconds))
+            side.note(sock.getsockopt, SOL, option, 16)
+        side.note(sock.setsockopt, SOL, option, struct.pack("q", 1))  # EINVAL
+        side.note(sock.setsockopt, SOL, option, 1)  # EINVAL
+
+
 SCRIPTS = (
     a_fresh_socket, a_closed_socket, a_refused_connect, a_second_connect_after_a_refusal, a_recv_after_a_refusal, a_connect,
     a_bind, an_address_that_is_reused, a_port_in_time_wait, data_both_ways, an_orderly_end, a_reset_after_the_end, a_reset,
     a_send_after_a_reset, data_before_a_reset, a_close_with_data_unread, a_half_close, a_shutdown_of_reading,
     a_listener_that_is_shut_down, a_listener_closed_over_what_nobody_accepted, urgent_data, urgent_data_inline,
-    a_full_buffer, wrong_addresses, options, options_of_a_listener_are_inherited, descriptors, modes,
+    a_full_buffer, wrong_addresses, options, options_of_a_listener_are_inherited, descriptors, modes, bytes_only_counted,
+    what_is_left_to_read, times_of_blocking_calls,
 )  # fmt: skip
 
 

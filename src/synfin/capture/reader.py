@@ -30,6 +30,9 @@ SECTION_NUMBER: Final = 0x0A0D0D0A
 PACKETS: Final = (OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET)
 IF_TSRESOL: Final = 9
 IF_TSOFFSET: Final = 14
+EPB_FLAGS: Final = 2
+INBOUND: Final = 1  # of a record's direction
+OUTBOUND: Final = 2
 MICROSECONDS: Final = 6  # if_tsresol where there is none
 
 
@@ -38,13 +41,14 @@ class CaptureError(ValueError):
 
 
 class Record(NamedTuple):
-    """One packet: nanoseconds since 1970 (None: the file does not say), the link type, the bytes that were kept, and how many
-    there were."""
+    """One packet: nanoseconds since 1970 (None: the file does not say), the link type, the bytes that were kept, how many
+    there were, and its direction where the file says it: INBOUND, OUTBOUND or 0 (epb_flags, 4.3.1)."""
 
     time: int | None
     link: int
     data: bytes
     length: int
+    direction: int = 0
 
 
 class _Ended(Exception):
@@ -203,6 +207,7 @@ class _Section:
         self._enhanced = Struct(order + "IIIII")
         self._old = Struct(order + "HHIIII")
         self._option = Struct(order + "HH")
+        self._flags = Struct(order + "I")
 
     def add_interface(self, body: bytes, offset: int) -> None:
         """Read an Interface Description Block (4.2)."""
@@ -245,7 +250,21 @@ class _Section:
         if kept > len(body) - start:
             raise CaptureError(f"the packet at byte {offset} claims {kept} bytes: the file is damaged")
         time = None if high is None else (high << 32 | low) * multiplier // divisor + shift
-        return Record(time, link, body[start : start + kept], length)
+        end = start + (kept + 3 & ~3)
+        direction = self._direction(body, end) if kind == ENHANCED_PACKET and len(body) > end else 0
+        return Record(time, link, body[start : start + kept], length, direction)
+
+    def _direction(self, body: bytes, at: int) -> int:
+        """What the options of an Enhanced Packet Block, from `at` on, say of its direction."""
+        while len(body) - at >= 8:
+            code, length = self._option.unpack_from(body, at)
+            if code == EPB_FLAGS and length == 4:
+                (flags,) = self._flags.unpack_from(body, at + 4)
+                return int(flags) & 3
+            if not code:
+                break
+            at += 4 + (length + 3 & ~3)
+        return 0
 
 
 def _resolution(code: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from synfin.packetdrill.syntax import Applied, Expression, Items, Struct, Text
 from synfin.sockets.endpoint import Endpoint
 
 PLAYED_FLAGS: Final = frozenset(
-    ("MSG_PEEK", "MSG_OOB", "MSG_MORE", "MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_WAITALL", "MSG_EOR")
+    ("MSG_PEEK", "MSG_OOB", "MSG_MORE", "MSG_DONTWAIT", "MSG_NOSIGNAL", "MSG_WAITALL", "MSG_EOR", "MSG_TRUNC")
 )
 
 

@@ -12,20 +12,22 @@ from types import MappingProxyType
 from typing import Final
 
 from synfin.engine.state import State
-from synfin.packetdrill import polling, sockopts
+from synfin.packetdrill import messages, polling, sockopts
 from synfin.packetdrill.arguments import Arguments, Place, failed, told
 from synfin.packetdrill.bench import Bench
 from synfin.packetdrill.files import NONBLOCK, RDWR, Answer, Attempt, File, Skip
 from synfin.packetdrill.symbols import SYMBOLS, UnknownSymbol, value_of, words_of
-from synfin.packetdrill.syntax import Call, Ellipsis_, Expression, Items, Number, Struct, Text
+from synfin.packetdrill.syntax import Call, Ellipsis_, Expression, Number, Struct, Text
 from synfin.sockets.endpoint import Endpoint
 
 PEEK: Final = int(socket.MSG_PEEK)
 OOB: Final = int(socket.MSG_OOB)
 DONTWAIT: Final = int(socket.MSG_DONTWAIT)
 WAITALL: Final = int(socket.MSG_WAITALL)
+TRUNC: Final = int(socket.MSG_TRUNC)
 UNFINISHED: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)  # sk_stream_closing
 DONE: Final = Answer(0)
+AGAIN: Final = Answer(-1, "EAGAIN")
 
 
 class Calls(Arguments):
@@ -82,6 +84,22 @@ class Calls(Arguments):
                 return False
         return self.files.get(number).blocking
 
+    def _limited(self, attempt: Attempt, limit: int, given_up: Callable[[], Answer]) -> Attempt:
+        """`attempt` of a call that waits for `limit` ns at most (-1: without end) and then answers what `given_up` says."""
+        if limit < 0:
+            return attempt
+        until = self.until = self.bench.clock + limit
+
+        def limited() -> Answer:
+            try:
+                return attempt()
+            except BlockingIOError:
+                if self.bench.clock < until:
+                    raise
+            return given_up()
+
+        return limited
+
     def registers(self, call: Call, number: int) -> None:
         """The script calls what `call` has just made by `number`."""
         made = self._made
@@ -135,13 +153,14 @@ class Calls(Arguments):
     def accept(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """accept(2), accept4(2)"""
         flags = self.number(arguments[3]) if call.name == "accept4" else 0
+        limit = self.endpoint(arguments[0]).settings.receive_timeout
 
         def attempt() -> Answer:
             made, _ = self.endpoint(arguments[0]).accept()
             self._made = File(made, NONBLOCK if flags & int(socket.SOCK_NONBLOCK) else 0)
             return Answer(self.files.free())
 
-        return attempt
+        return self._limited(attempt, limit, lambda: AGAIN)
 
     def connect(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """connect(2)"""
@@ -164,7 +183,8 @@ class Calls(Arguments):
             self._told_opened(endpoint, before)
             return DONE
 
-        return attempt
+        limit = self.endpoint(arguments[0]).settings.send_timeout if file.blocking else -1
+        return self._limited(attempt, limit, lambda: Answer(-1, "EINPROGRESS"))
 
     def _told_opened(self, endpoint: Endpoint, before: object) -> None:
         connection = endpoint.connection
@@ -184,21 +204,12 @@ class Calls(Arguments):
 
     def sendmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """sendmsg(2)"""
-        return self._sending(arguments[0], Ellipsis_(), self._message(arguments[1]), self.flags(arguments[2]))
+        size = sum(self.lengths(messages.vector(arguments[1], told=False)))
+        return self._sending(arguments[0], Ellipsis_(), size, self.flags(arguments[2]))
 
     def sendfile(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """sendfile(2): the file holds what comes next in the pattern."""
         return self._sending(arguments[0], Ellipsis_(), self.number(arguments[3]), 0)
-
-    def _message(self, expression: Expression) -> int:
-        """The bytes that a msghdr has room for."""
-        if not isinstance(expression, Struct):
-            raise Skip("a message that is no struct msghdr")
-        control = expression.get("msg_control")
-        if (isinstance(control, Items) and control.items) or isinstance(control, Struct):
-            raise Skip("control messages")
-        vector = expression.get("msg_iov")
-        return 0 if vector is None else sum(self.lengths(vector))
 
     def _sending(self, fd: Expression, what: Expression, count: int, flags: int) -> Attempt:
         file = self.files.get(self.number(fd))
@@ -207,12 +218,19 @@ class Calls(Arguments):
         endpoint = self.endpoint(fd)
         waits = file.blocking and not flags & DONTWAIT
         done = 0
+        limit = endpoint.settings.send_timeout if waits else -1
+
+        whole = self.data(what, count, endpoint) if isinstance(what, Text) or flags & OOB else None
 
         def attempt() -> Answer:
             nonlocal done
-            data = self.data(what, count, endpoint)
             while True:
-                rest = data[done:] if isinstance(what, Text) else self.data(what, count - done, endpoint)
+                if whole is not None:
+                    rest = whole[done:]
+                else:  # no more is made than the buffer takes, and one byte that shows that there is more
+                    connection = endpoint.connection
+                    room = count if connection is None else connection.writable() + 1
+                    rest = self.data(what, min(count - done, room), endpoint)
                 try:
                     taken = endpoint.send(rest, flags)
                 except BlockingIOError:
@@ -225,7 +243,7 @@ class Calls(Arguments):
                 if done >= count or not waits:
                     return Answer(done)
 
-        return attempt
+        return self._limited(attempt, limit, lambda: Answer(done) if done else AGAIN)
 
     def read(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """read(2), recv(2), recvfrom(2)"""
@@ -240,14 +258,19 @@ class Calls(Arguments):
     def recvmsg(self, arguments: tuple[Expression, ...], call: Call) -> Attempt:
         """recvmsg(2)"""
         flags = self.flags(arguments[2])
-        attempt = self._receiving(arguments[0], self._message(arguments[1]), flags, None)
+        size = sum(self.lengths(messages.vector(arguments[1], told=True)))
+        attempt = self._receiving(arguments[0], size, flags, None)
         wanted = arguments[1].get("msg_flags") if isinstance(arguments[1], Struct) else None
+        control = messages.control(arguments[1])
+        endpoint = self.endpoint(arguments[0])
 
         def telling() -> Answer:
             answer = attempt()
             wrong = answer.wrong
             if wanted is not None and answer.result >= 0:
-                wrong = wrong or told(wanted, flags & OOB)
+                wrong = wrong or told(wanted, flags & (OOB | TRUNC))
+            if control and answer.result >= 0:
+                wrong = wrong or messages.wrong_rest(endpoint, control)
             return answer._replace(wrong=wrong)
 
         return telling
@@ -268,12 +291,13 @@ class Calls(Arguments):
                 if wrong or not data or not whole or len(got) >= count:
                     return Answer(len(got), wrong=wrong)
 
-        return attempt
+        limit = endpoint.settings.receive_timeout if waits else -1
+        return self._limited(attempt, limit, lambda: Answer(len(got)) if got else AGAIN)
 
     def _content(self, endpoint: Endpoint, data: bytes, flags: int, wanted: bytes | None) -> str:
         """Whether what was read is what the script's packets carried; "" when it is, or when nobody asks."""
         connection = endpoint.connection
-        if wanted is not None:
+        if wanted is not None and not flags & TRUNC:
             return "" if data == wanted[: len(data)] else f"read {data[:20]!r}"
         if connection is None or not data or flags & OOB:
             return ""
@@ -281,7 +305,8 @@ class Calls(Arguments):
         expected, behind = self.streams.expected(key, len(data), inline=endpoint.settings.oob_inline)
         if not flags & PEEK:
             self.streams.read[key] = behind
-        return "read other bytes than were sent" if self.strict and data != expected else ""
+        looked = self.strict and not flags & TRUNC  # those are only counted
+        return "read other bytes than were sent" if looked and data != expected else ""
 
     # --- the end
 

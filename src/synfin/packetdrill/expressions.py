@@ -6,11 +6,14 @@ Owns the grammar of expressions. Knows no call and no symbol.
 import re
 from typing import Final
 
-from synfin.packetdrill.source import DIGITS, HEX, STRING, WORD, Source
+from synfin.packetdrill.source import STRING, WORD, Source
 from synfin.packetdrill.syntax import Applied, Call, Ellipsis_, Expression, Items, Number, Or, Struct, Text, Word
 
-DEEPEST: Final = 20  # brackets within brackets
-ERRNO: Final = re.compile(r"E[A-Z0-9]+\b")
+DEEPEST: Final = 21  # brackets within brackets, those of the call among them
+ERRNO: Final = re.compile(r"E[A-Z0-9]+\b|[A-Za-z_]\w*(?=\s*\()")
+NUMBER: Final = re.compile(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]{0,3}")
+# The headers of other protocols that an argument may hold (a stack of MPLS labels, GRE's fields) are no expressions.
+HEADER: Final = re.compile(r"\{\s*(?:(?P<mpls>\(\s*label\b)|(?P<gre>[Ff]lags\s*(?:\[|\d)))")
 FIELD: Final = re.compile(r"[A-Za-z_]\w*\s*(?:\(\s*(?:\d+|\.\.\.)\s*\)\s*)?=")
 FIELD_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 NOTE: Final = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*\)")
@@ -22,7 +25,7 @@ def read_call(source: Source, end: int | None) -> Call:
     """`name(arguments) = result [ERRNO] [(words)]`; `end` as in Call."""
     name = source.word("the name of a call")
     source.need("(")
-    arguments = _list(source, ")", 0)
+    arguments = _list(source, ")", 1)
     source.need("=")
     result = _expression(source, 0)
     error = source.match(ERRNO) or ""
@@ -59,6 +62,9 @@ def _term(source: Source, depth: int) -> Expression:
         return Ellipsis_()
     if source.take("["):
         return Items(_list(source, "]", depth + 1))
+    found = HEADER.match(source.text, source.at)
+    if found is not None:
+        return _header(source, str(found.lastgroup))
     if source.take("{"):
         return _struct(source, depth + 1)
     if source.take("("):
@@ -76,6 +82,16 @@ def _term(source: Source, depth: int) -> Expression:
             return Struct((), ((name, _expression(source, depth + 1)),))
         return Word(name)
     return _number(source)
+
+
+def _header(source: Source, protocol: str) -> Word:
+    """Step over a header; a word that stands for nothing takes its place."""
+    end = source.text.find("}", source.at)
+    if end < 0:
+        raise source.wrong("the bracket is not closed")
+    source.at = end + 1
+    source.blank()
+    return Word(protocol)
 
 
 def _string(source: Source) -> Text:
@@ -98,19 +114,19 @@ def _unescaped(found: "re.Match[str]") -> str:
 
 def _number(source: Source) -> Number:
     start = source.at
-    sign = -1 if source.take("-") else 1
-    if sign == 1 and source.take("~"):
-        inner = _number(source)
-        return Number(~inner.value, source.text[start : source.at].strip())
-    found = source.match(HEX) or source.match(DIGITS)
-    if found is None:
+    inverted = source.take("~")
+    sign = "-" if source.take("-") else ""
+    text = source.match(NUMBER)
+    if text is None:
         raise source.error("a value", start)
-    if len(found) > 24:
+    digits = text.rstrip("uUlL")
+    if len(digits) > 24:
         raise source.wrong("a number beyond 64 bits", start)
-    value = int(found, 16) if found[:2] in ("0x", "0X") else int(found)
+    value = int(digits, 16) if digits[:2] in ("0x", "0X") else int(digits)
     if value >= 1 << 64:
         raise source.wrong("a number beyond 64 bits", start)
-    return Number(sign * value, source.text[start : source.at].strip())
+    value = -value if sign else value
+    return Number(~value, f"~{sign}{text}") if inverted else Number(value, sign + text)
 
 
 def _struct(source: Source, depth: int) -> Struct:

@@ -28,7 +28,7 @@ from synfin.packetdrill.syntax import (
     Struct,
     Word,
 )  # fmt: skip
-from synfin.sockets.options import GET, SET
+from synfin.sockets.options import GET, SET, TIMEOUTS
 
 OPTION_CALLS: Final = ("setsockopt", "getsockopt")
 STREAM_KINDS: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK) | int(socket.SOCK_CLOEXEC)
@@ -113,7 +113,7 @@ def _look_at_option(call: Call) -> None:
         option = (value_of(call.arguments[1]) or 0, value_of(call.arguments[2]) or 0)
     except UnknownSymbol as error:
         raise Skip(str(error)) from None
-    if option not in known and option not in (sockopts.LINGER, sockopts.CONGESTION):
+    if option not in known and option not in TIMEOUTS and option not in (sockopts.LINGER, sockopts.CONGESTION):
         name = call.arguments[2]
         raise Skip(name.name if isinstance(name, Word) else f"{call.name}() option {option}")
 

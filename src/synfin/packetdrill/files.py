@@ -6,10 +6,13 @@ Owns the table by the script's own numbers. Knows no call.
 import errno
 import os
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from synfin.packetdrill.symbols import SYMBOLS
 from synfin.sockets.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from synfin.packetdrill.polling import Watch
 
 NONBLOCK: Final = SYMBOLS["O_NONBLOCK"]
 RDWR: Final = SYMBOLS["O_RDWR"]
@@ -36,11 +39,11 @@ class Skip(Exception):
 
 
 class File:
-    """What a descriptor stands for: an endpoint, an epoll set (`watched`: descriptor, mask) or neither: a file of zeros."""
+    """What a descriptor stands for: an endpoint, an epoll set (`watched`, by descriptor) or neither: a file of zeros."""
 
     __slots__ = ("endpoint", "flags", "references", "watched")
 
-    def __init__(self, endpoint: Endpoint | None = None, flags: int = 0, watched: dict[int, int] | None = None) -> None:
+    def __init__(self, endpoint: Endpoint | None = None, flags: int = 0, watched: "dict[int, Watch] | None" = None) -> None:
         self.endpoint = endpoint
         self.flags = flags
         self.watched = watched
@@ -57,11 +60,21 @@ class Files:
 
     def __init__(self) -> None:
         self._open: dict[int, File] = {}
+        self._sets = 0  # so many epoll sets were made
 
     def add(self, number: int, file: File) -> None:
         """The script calls `file` by `number` from now on."""
         self._open[number] = file
         file.references += 1
+        self._sets += file.watched is not None
+
+    def notice(self) -> None:
+        """Something may have happened: who is told of edges looks."""
+        if not self._sets:
+            return
+        for file in self._open.values():
+            for watch in (file.watched or {}).values():
+                watch.notice()
 
     def get(self, number: int) -> File:
         """What `number` stands for; raises OSError (EBADF)."""

@@ -4,7 +4,9 @@ Owns the translation between the two, and the bytes of inbound packets. What sta
 script says; for the local side the stack chose it. Must not know what is expected when.
 """
 
+import re
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from synfin.engine.segment import ACK, RST, SYN, URG
@@ -25,18 +27,47 @@ TTL: Final = 255  # of a packet whose line does not say
 UNREACHABLE4: Final = {
     "net_unreachable": 0, "host_unreachable": 1, "protocol_unreachable": 2, "port_unreachable": 3, "frag_needed": 4,
     "source_route_failed": 5, "net_unreachable_for_tos": 11, "host_unreachable_for_tos": 12, "admin_prohibited": 13,
-    "host_prohibited": 10, "net_prohibited": 9, "packet_filtered": 13,
+    "host_prohibited": 10, "net_prohibited": 9, "packet_filtered": 13, "net_unknown": 6, "host_unknown": 7,
+    "source_host_isolated": 8, "precedence_violation": 14, "precedence_cutoff": 15,
 }  # fmt: skip
 UNREACHABLE6: Final = {
     "no_route": 0, "net_unreachable": 0, "admin_prohibited": 1, "beyond_scope": 2, "not_neighbour": 2,
     "address_unreachable": 3, "host_unreachable": 3, "port_unreachable": 4,
 }  # fmt: skip
-KINDS4: Final = {"unreachable": 3, "source_quench": 4, "time_exceeded": 11, "parameter_problem": 12}
-KINDS6: Final = {"unreachable": 1, "packet_too_big": 2, "time_exceeded": 3, "parameter_problem": 4}
-OTHER_CODES: Final = {
-    "": 0, "exc_ttl": 0, "ttl_exceeded": 0, "hop_limit_exceeded": 0, "exc_frag_time": 1, "frag_time_exceeded": 1,
-    "header": 0, "unknown_next_header": 1,
+KINDS4: Final = {
+    "unreachable": 3, "source_quench": 4, "time_exceeded": 11, "parameter_problem": 12, "echo_reply": 0, "redirect": 5,
+    "echo_request": 8, "timestamp_request": 13, "timestamp_reply": 14, "information_request": 15, "information_reply": 16,
+    "address_mask_request": 17, "address_mask_reply": 18,
 }  # fmt: skip
+KINDS6: Final = {
+    "unreachable": 1, "packet_too_big": 2, "time_exceeded": 3, "parameter_problem": 4, "echo_request": 128, "echo_reply": 129,
+}  # fmt: skip
+OTHER_CODES: Final = {
+    "": 0, "exc_ttl": 0, "ttl_exceeded": 0, "hop_limit_exceeded": 0, "exceeded_hop_limit": 0, "exc_frag_time": 1,
+    "frag_time_exceeded": 1, "exceeded_frag_time": 1, "header": 0, "header_field": 0, "unknown_next_header": 1,
+    "unknown_option": 2,
+}  # fmt: skip
+NUMBERED: Final = re.compile(r"(?:type|code)_(\d{1,3})", re.ASCII)
+
+
+def icmp_numbers(kind: str, code: str, *, six: bool) -> tuple[int, int] | None:
+    """Type and code of an ICMP message as the script names them; what one family lacks is said in the other's way, a number
+    (type_3) is what it is. None for what nobody knows."""
+    if six and (kind, code) == ("unreachable", "frag_needed"):  # what IPv4 says by a code has a type of its own
+        return KINDS6["packet_too_big"], 0
+    if not six and kind == "packet_too_big":
+        return KINDS4["unreachable"], UNREACHABLE4["frag_needed"]
+    codes = OTHER_CODES if kind != "unreachable" else UNREACHABLE6 if six else UNREACHABLE4
+    first = _numbered(kind, KINDS6 if six else KINDS4)
+    second = _numbered(code, codes) if code else 0
+    return None if first is None or second is None else (first, second)
+
+
+def _numbered(name: str, table: Mapping[str, int]) -> int | None:
+    found = NUMBERED.fullmatch(name)
+    if found is None:
+        return table.get(name)
+    return int(found.group(1)) if int(found.group(1)) < 256 else None
 
 
 class Flow:
@@ -44,8 +75,8 @@ class Flow:
     names for it, seen from the remote side, or None."""
 
     __slots__ = (
-        "_active", "_identification", "_last_syn", "_local_known", "_settled", "key", "local_isn", "local_live", "local_ts",
-        "ports", "remote_isn", "stamps", "urgent",
+        "_active", "_identification", "_label", "_last_syn", "_local_known", "_settled", "key", "local_isn", "local_live",
+        "local_ts", "ports", "remote_isn", "stamps", "urgent",
     )  # fmt: skip
 
     def __init__(self, key: bytes, ports: tuple[int, int] | None = None, *, active: bool = False) -> None:
@@ -59,6 +90,7 @@ class Flow:
         self.local_ts: tuple[int, int] | None = None  # the first of them
         self.urgent: set[int] = set()  # offsets in the inbound stream of bytes sent as urgent
         self._identification = 0
+        self._label: tuple[int, int] | None = None  # the latest flow label: the script's name, the wire's number
         self._last_syn = 0  # the number of the latest SYN that came in
         self._local_known = False
         self._settled = False  # the stack has acknowledged a SYN of the remote side: another SYN changes no numbers
@@ -78,7 +110,7 @@ class Flow:
             seq += self.remote_isn
         ack = packet.ack or 0
         if packet.flags & ACK and not packet.ack_absolute:
-            ack += self.local_live
+            ack += self.local_live - (self.local_isn if syn else 0)  # in a SYN the script's own numbers stand
         if packet.flags & URG and packet.urgent and not syn:
             self.urgent.add(seq - self.remote_isn + packet.urgent - 2)
         options = b"".join(self._option(each) for each in packet.options or ())
@@ -110,7 +142,8 @@ class Flow:
         name = option.name
         numbers = [number or 0 for number in option.numbers]
         if name == "TS":
-            return struct.pack("!BBII", TIMESTAMPS, 10, numbers[0], self.live_stamp(numbers[1]))
+            echo = numbers[1] if option.absolute else self.live_stamp(numbers[1])
+            return struct.pack("!BBII", TIMESTAMPS, 10, numbers[0], echo)
         if name == "sack":
             edges = [(edge + self.local_live) & MASK for edge in numbers]
             return struct.pack(f"!BB{len(edges)}I", SACK, 2 + 4 * len(edges), *edges)
@@ -136,20 +169,12 @@ class Flow:
     def build_icmp(self, message: IcmpPacket) -> bytes | None:
         """The bytes of an inbound ICMP message about a packet of ours; None for a type or code that nobody knows."""
         six = len(remote_of(self.key)) == 16
-        kind = (KINDS6 if six else KINDS4).get(message.kind)
-        codes = OTHER_CODES
-        if message.kind == "unreachable":
-            codes = UNREACHABLE6 if six else UNREACHABLE4
-            if six and message.code == "frag_needed":  # what IPv4 says by a code has a type of its own
-                kind, codes = KINDS6["packet_too_big"], {"frag_needed": 0}
-        elif message.kind == "packet_too_big" and not six:
-            kind, codes = KINDS4["unreachable"], {message.code: UNREACHABLE4["frag_needed"]}
-        code = codes.get(message.code, 0 if not message.code else None)
-        if kind is None or code is None:
+        numbers = icmp_numbers(message.kind, message.code, six=six)
+        if numbers is None:
             return None
-        body = icmp.build_icmp(
-            remote_of(self.key), local_of(self.key), kind, code, message.mtu or 0, self._quote(message.echoed or (0, 0))
-        )
+        rest = message.mtu or (message.identifier or 0) << 16
+        quoted = self._quote(message.echoed or (0, 0)) if message.raw is None else bytes(max(message.raw - 8, 0))
+        body = icmp.build_icmp(remote_of(self.key), local_of(self.key), *numbers, rest, quoted)
         return self._ip(message.ip, icmp.ICMP6 if six else icmp.ICMP4, body)
 
     def _quote(self, echoed: tuple[int, int]) -> bytes:
@@ -190,12 +215,19 @@ class Flow:
         """A sequence number of ours as the script counts."""
         return (live - self.local_live) & MASK
 
-    def relative_ack(self, live: int) -> int:
-        """A sequence number of the remote side as the script counts."""
-        return (live - self.remote_isn) & MASK
+    def relative_ack(self, live: int, *, syn: bool = False) -> int:
+        """A sequence number of the remote side as the script counts; in a `syn` it is the number itself."""
+        return live if syn else (live - self.remote_isn) & MASK
+
+    def same_label(self, script: int, live: int) -> bool:
+        """Whether a packet of ours has the flow label that the script calls `script`: the same as the one before of that
+        name, another than the one before of another name, and some label at all."""
+        known = self._label
+        self._label = script, live
+        return live != 0 and (known is None or (known[0] == script) == (known[1] == live))
 
     def learn_stamp(self, script: int, live: int) -> None:
         """A timestamp of ours left with the value `live`, which the script calls `script`."""
         if self.local_ts is None:
             self.local_ts = script, live
-        self.stamps.setdefault(script, live)
+        self.stamps[script] = live  # an echo of it means the latest, as a peer would have it

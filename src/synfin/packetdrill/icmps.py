@@ -1,6 +1,6 @@
 """ICMP messages that a stack sends, in the words of scripts."""
 
-from synfin.packetdrill.flow import KINDS4, KINDS6, OTHER_CODES, UNREACHABLE4, UNREACHABLE6
+from synfin.packetdrill.flow import KINDS4, KINDS6, UNREACHABLE4, UNREACHABLE6, icmp_numbers
 from synfin.packetdrill.syntax import IcmpPacket
 from synfin.wire.errors import ParseError
 from synfin.wire.icmp import ICMP4, ICMP6, Icmp, parse_icmp
@@ -26,21 +26,21 @@ def icmp_text(packet: bytes) -> str:
         return f"> {packet[:40].hex()}"
     message, six = found
     kinds = {number: name for name, number in (KINDS6 if six else KINDS4).items()}
-    kind = kinds.get(message.kind, str(message.kind))
+    kind = kinds.get(message.kind, f"type_{message.kind}")
     codes = {} if kind != "unreachable" else (UNREACHABLE6 if six else UNREACHABLE4)
     code = next((name for name, number in codes.items() if number == message.code), "")
+    if not code and message.code:
+        code = f"code_{message.code}"
     mtu = f" mtu {message.rest & 0xFFFF}" if code == "frag_needed" or kind == "packet_too_big" else ""
     return f"> icmp {kind} {code}".rstrip() + mtu
 
 
 def same_icmp(expected: IcmpPacket, packet: bytes) -> bool:
-    """Whether `packet` is the message that is expected: its type, its code where one is named, its MTU where one is."""
+    """Whether `packet` is the message that is expected: its type, its code (0 where none is named), its MTU where one is."""
     found = _message(packet)
     if found is None:
         return False
     message, six = found
-    kind = (KINDS6 if six else KINDS4).get(expected.kind)
-    codes = OTHER_CODES if expected.kind != "unreachable" else (UNREACHABLE6 if six else UNREACHABLE4)
-    if message.kind != kind or (expected.code and codes.get(expected.code) != message.code):
+    if (message.kind, message.code) != icmp_numbers(expected.kind, expected.code, six=six):
         return False
     return expected.mtu is None or message.rest & 0xFFFF == expected.mtu

@@ -13,9 +13,12 @@ from synfin.packetdrill.syntax import Beyond, IcmpPacket, IpInfo, TcpOption, Tcp
 
 FLAGS: Final = re.compile(r"[FSRPEWAUC.0-7]+(?=\s|/)|-(?=\s)")
 FLAG_BITS: Final = {"F": FIN, "S": SYN, "R": RST, "P": PSH, "E": ECE, "W": CWR, "C": CWR, "A": AE, "U": URG, ".": ACK}
+COUNTERS: Final = re.compile(r"[0-7]")
+ECN_FLAGS: Final = re.compile(r"[EWCA]")
 PORTS: Final = re.compile(r"\d+\s*>\s*\d+", re.ASCII)
 RANGE: Final = re.compile(r"\d+:", re.ASCII)
-NOT_TCP: Final = re.compile(r"udp|raw")
+ECHOED: Final = re.compile(r"\[\s*(?:\d+\s*:|\.\.\.|(?:sctp|udp|udplite)\b)", re.ASCII)  # before the word icmp, in one dialect
+NOT_TCP: Final = re.compile(r"(?:udp|udplite|sctp)\b")
 ENCAPSULATED: Final = re.compile(r"(ipv4|ipv6|gre|mpls|udp|udplite|sctp|raw)\b")
 NEXT_EVENT: Final = re.compile(r"\n[ \t]*(?:\+?[ \t]*(?:\d|\.\d)|\*|`|%\{)")
 HEXWORD: Final = re.compile(r"[0-9a-fA-F]+(?![\w:])")
@@ -23,6 +26,7 @@ ECN: Final = ("noecn", "ect0", "ect1", "ce", "ect01")
 WORD32: Final = 0xFFFFFFFF
 WORD16: Final = 0xFFFF
 MAX_OPTIONS: Final = 40
+NOT_ABOUT_TCP: Final = "an ICMP message about another protocol"
 # What has no number here is as long as its data; MSS, window scale, SACK permitted, timestamps, NOP, end.
 SIZES: Final = {"mss": 4, "wscale": 3, "sackOK": 2, "TS": 10, "nop": 1, "eol": 1}
 
@@ -35,6 +39,8 @@ def read_packet(source: Source) -> TcpPacket | IcmpPacket | Beyond:
     found = source.peek(ENCAPSULATED)
     if found is not None:
         return _beyond(source, "UDP" if found == "udp" else found)
+    if source.peek(ECHOED) is not None:
+        return _echoing(source, inbound)
     ip = _ip(source)
     if ip.ecn == "ect01" and inbound:
         raise source.wrong("[ect01] is for packets that are expected")
@@ -42,7 +48,7 @@ def read_packet(source: Source) -> TcpPacket | IcmpPacket | Beyond:
     if found is not None:
         return _beyond(source, "UDP" if found == "udp" else found)
     if source.take_word("icmp"):
-        return _icmp(source, inbound, ip)
+        return _icmp(source, inbound, ip, None)
     return _tcp(source, inbound, ip)
 
 
@@ -80,22 +86,41 @@ def _ip(source: Source) -> IpInfo:
     return IpInfo(ecn, tos, ttl, label)
 
 
-def _icmp(source: Source, inbound: bool, ip: IpInfo) -> IcmpPacket | Beyond:
+def _echoing(source: Source, inbound: bool) -> IcmpPacket | Beyond:
+    """What is echoed, in brackets, and then the message."""
+    source.need("[")
+    if source.peek(NOT_TCP) is not None:
+        return _beyond(source, NOT_ABOUT_TCP)
+    seq, length, _ = _sequence(source)
+    if source.sees("/"):
+        return _beyond(source, "TCP over UDP")
+    source.need("]")
+    if not source.take_word("icmp"):
+        raise source.error("'icmp'")
+    return _icmp(source, inbound, IpInfo(), (seq or 0, length))
+
+
+def _icmp(source: Source, inbound: bool, ip: IpInfo, echoed: tuple[int, int] | None) -> IcmpPacket | Beyond:
     kind = source.word("an ICMP type")
     code = ""
     if source.peek(WORD) not in (None, "mtu", "id"):
         code = source.word()
     mtu = source.integer("an MTU", WORD32) if source.take_word("mtu") else None
-    if source.take_word("id"):
-        source.integer("an identifier", WORD16)
-    if not source.take("["):
-        echoed = _sequence(source)[:2] if source.peek(RANGE) else None
-        return IcmpPacket(inbound, ip, kind, code, mtu, echoed and (echoed[0] or 0, echoed[1]))
+    identifier = source.integer("an identifier", WORD16) if source.take_word("id") else None
+    raw = None
+    bracket = echoed is None and source.take("[")
     if source.peek(NOT_TCP) is not None:
-        return _beyond(source, "an ICMP message about UDP")
-    seq, length, _ = _sequence(source)
-    source.need("]")
-    return IcmpPacket(inbound, ip, kind, code, mtu, (seq or 0, length))
+        return _beyond(source, NOT_ABOUT_TCP)
+    if bracket and source.take_word("raw"):
+        source.need("(")
+        raw = source.integer("a length", WORD16)
+        source.need(")")
+    elif bracket or (echoed is None and source.peek(RANGE)):
+        seq, length, _ = _sequence(source)
+        echoed = seq or 0, length
+    if bracket:
+        source.need("]")
+    return IcmpPacket(inbound, ip, kind, code, mtu, echoed, identifier, raw)
 
 
 def _sequence(source: Source) -> tuple[int | None, int, bool]:
@@ -123,7 +148,7 @@ def _tcp(source: Source, inbound: bool, ip: IpInfo) -> TcpPacket | Beyond:
     flags = _flags(source)
     seq, length, absolute = _sequence(source)
     if seq is None and inbound:
-        raise source.wrong("an inbound packet needs its sequence number")
+        seq = 0
     ack, ack_absolute = None, False
     if source.take_word("ack"):
         if not source.take("..."):
@@ -131,13 +156,11 @@ def _tcp(source: Source, inbound: bool, ip: IpInfo) -> TcpPacket | Beyond:
             ack_absolute = source.take("!")
     elif flags & ACK:
         ack = 0
-    if ack is not None and not flags & ACK and not inbound:
-        raise source.wrong("'ack' without the flag '.'")
     window = source.integer("a window", WORD16) if source.take_word("win") else None
     if window is None and inbound:
         raise source.error("the window of an inbound packet")
     urgent = source.integer("an urgent pointer", WORD16) if source.take_word("urg") else None
-    options = _options(source, inbound)
+    options = _options(source)
     if options is None and inbound:
         raise source.wrong("<...> is for packets that are expected")
     if source.sees("/") and not source.sees("//"):
@@ -157,22 +180,20 @@ def _flags(source: Source) -> int:
         raise source.error("flags")
     if found == "-":
         return 0
-    bits = 0
+    if "." not in found and source.sees(".") and not source.sees("..."):
+        source.take(".")
+        found += "."
+    counters = COUNTERS.findall(found)
+    if len(counters) > 1 or (counters and ECN_FLAGS.search(found)):
+        raise source.wrong("the accurate-ECN counter beside its flags", start)
+    count = int(counters[0]) if counters else 0
+    bits = (AE if count & 4 else 0) | (CWR if count & 2 else 0) | (ECE if count & 1 else 0)
     for letter in found:
-        if letter.isdigit():
-            count = int(letter)
-            bit = (AE if count & 4 else 0) | (CWR if count & 2 else 0) | (ECE if count & 1 else 0)
-            if bits & (AE | CWR | ECE):
-                raise source.wrong("the accurate-ECN counter beside its flags", start)
-        else:
-            bit = FLAG_BITS[letter]
-            if bits & bit:
-                raise source.wrong(f"flag {letter} twice", start)
-        bits |= bit
+        bits |= FLAG_BITS.get(letter, 0)
     return bits
 
 
-def _options(source: Source, inbound: bool) -> tuple[TcpOption, ...] | None:
+def _options(source: Source) -> tuple[TcpOption, ...] | None:
     """None for `<...>`."""
     start = source.at
     if not source.take("<"):
@@ -180,24 +201,22 @@ def _options(source: Source, inbound: bool) -> tuple[TcpOption, ...] | None:
     if source.take("..."):
         source.need(">")
         return None
-    found = []
+    found: list[TcpOption] = []
     while not source.take(">"):
         option = _option(source)
+        if option.name == "beyond":
+            return (option,)
         count = 1
         if source.take("*"):
             count = source.integer("how often", MAX_OPTIONS)
         found += [option] * count
         if not source.sees(">"):
             source.need(",")
-    if any(each.name == "beyond" for each in found):
-        return tuple(found)
     total = sum(map(size, found))
     if total > MAX_OPTIONS:
         raise source.wrong(f"{total} bytes of options, a header has room for {MAX_OPTIONS}", start)
     if total % 4:
         raise source.wrong(f"{total} bytes of options are no whole words: add nop or eol", start)
-    if inbound and any(None in each.numbers for each in found):
-        raise source.wrong("an inbound packet says all values of its options", start)
     return tuple(found)
 
 
@@ -220,27 +239,29 @@ def _option(source: Source) -> TcpOption:
     if word == "mss":
         return TcpOption("mss", (source.integer("an MSS", WORD16),))
     if word == "wscale":
-        return TcpOption("wscale", (source.integer("a window scale", 255),))
+        return TcpOption("wscale", (None if source.take("*") else source.integer("a window scale", 255),))
     if word == "TS":
         if not source.take_word("val"):
             raise source.error("'val'")
         value = _open_number(source, "a timestamp")
         if not source.take_word("ecr"):
             raise source.error("'ecr'")
-        return TcpOption("TS", (value, _open_number(source, "a timestamp")))
+        echo = _open_number(source, "a timestamp")
+        return TcpOption("TS", (value, echo), absolute=source.take("!"))
     if word == "sack":
         return _sack(source)
-    if word in ("FO", "FOEXP"):
-        kind, magic = (254, b"\xf9\x89") if word == "FOEXP" else (34, b"")
-        return TcpOption(word, data=magic + _bytes(source), kind=kind)
+    if word == "FO":
+        return TcpOption("FO", data=_bytes(source), kind=34)
+    if word == "FOEXP" or (word == "EXP" and source.take("-FO")):
+        return TcpOption("FOEXP", data=b"\xf9\x89" + _bytes(source), kind=254)
     if word == "unknown":
         return _unnamed(source)
-    # md5, AccECN and what else a dialect may have: up to the next option
-    while not (source.ended or source.sees(",") or source.sees(">") or source.sees("\n")):
-        source.at += 1
-    source.blank()
-    if not (source.sees(",") or source.sees(">")):
+    # md5, AccECN, those of MPTCP and what else a dialect may have: to the end of the list
+    end = source.text.find(">", source.at)
+    if end < 0:
         raise source.wrong("the options do not end", start)
+    source.at = end + 1
+    source.blank()
     return TcpOption("beyond", data=word.encode())
 
 

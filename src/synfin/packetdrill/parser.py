@@ -31,11 +31,12 @@ from synfin.packetdrill.syntax import (
 
 LARGEST: Final = 1 << 20  # characters: no script is so long
 OPTION: Final = re.compile(r"--([A-Za-z][\w-]*)")
-VALUE: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|(?:[^\s"]|"[^"\n]*")+')
-DEFINE: Final = re.compile(r'(?:^|(?<=\s))--define=([A-Za-z_]\w*)=("[^"\n]*"|\S+)', re.MULTILINE)
-BACKQUOTED: Final = re.compile(r"`([^`]*)`")
+VALUE: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"|(?:[^\s"`]|"[^"\n]*"|`[^`]*`)+')
+DEFINE: Final = re.compile(
+    r'(?:^|(?<=\s))--define\s*=\s*([A-Za-z_]\w*)\s*=\s*("(?:[^"\\\n]|\\.)*"|`[^`]*`|\S+)', re.MULTILINE
+)
+BACKQUOTED: Final = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 CODE: Final = re.compile(r"%\{(.*?)\}%", re.DOTALL)
-LONGEST_TIME: Final = 1 << 40  # seconds
 SECOND: Final = 1_000_000_000
 
 
@@ -48,7 +49,7 @@ def parse_script(
     """
     if len(text) > LARGEST:
         raise ScriptError(Place(file, 1, 1), f"a script of more than {LARGEST} characters")
-    text = text.replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     own: dict[str, str] = dict(DEFINE.findall(text))
     source = Source(file, text, own | dict(defines or {}), systems)
     options = []
@@ -57,9 +58,22 @@ def parse_script(
     init = []
     while source.sees("`"):
         init.append(_command(source))
-    events = []
+    events: list[Event] = []
     cleanup: list[Command] = []
-    clock = 0
+    try:
+        _events(source, events, cleanup)
+    except ScriptError:
+        if not any(isinstance(event.action, Beyond) for event in events):
+            raise
+        # It is not played anyway, and what stands around such an event may be of its kind.
+    if not events:
+        raise source.wrong("a script without events")
+    return Script(file, tuple(options), tuple(init), tuple(events), tuple(cleanup))
+
+
+def _events(source: Source, events: list[Event], cleanup: list[Command]) -> None:
+    """Read to the end, into the two lists."""
+    latest = 0  # the last time in a row of absolute ones
     while not source.ended:
         if source.sees("`"):
             cleanup.append(_command(source))
@@ -67,10 +81,7 @@ def parse_script(
             raise source.error("the end of the script after its cleanup command")
         else:
             events.append(_event(source))
-            clock = _clock(clock, events[-1])
-    if not events:
-        raise source.wrong("a script without events")
-    return Script(file, tuple(options), tuple(init), tuple(events), tuple(cleanup))
+            latest = _latest(latest, events[-1])
 
 
 def _option(source: Source) -> tuple[Place, str, str]:
@@ -80,8 +91,8 @@ def _option(source: Source) -> tuple[Place, str, str]:
         raise source.error("an option")
     source.at = found.end()
     value = ""
-    if source.sees("="):
-        source.at += 1
+    source.blank()
+    if source.take("="):
         given = VALUE.match(source.text, source.at)
         if given is None:
             raise source.error("the option's value")
@@ -114,17 +125,15 @@ def _event(source: Source) -> Event:
     return Event(place, when, action, _without_comments(text))
 
 
-def _clock(clock: int, event: Event) -> int:
-    """The least time (ns) at which `event` is, `clock` being that of the event before; raises ScriptError for one that is
-    earlier."""
+def _latest(latest: int, event: Event) -> int:
+    """The time (ns) before which no absolute time may follow `event`, `latest` being that of the event before; raises
+    ScriptError for one that goes back. What lies between relative times shows when it is played."""
     when = event.when
-    if when.kind == ANY:
-        return clock
-    if when.kind == RELATIVE:
-        return clock + when.start
-    if (when.start if when.end is None else when.end) < clock:
+    if when.kind != ABSOLUTE:
+        return 0
+    if (when.start if when.end is None else when.end) < latest:
         raise ScriptError(event.place, "the time goes backwards")
-    return max(clock, when.start)
+    return when.start
 
 
 def _without_comments(text: str) -> str:

@@ -30,11 +30,11 @@ MTU: Final = 1500
 MTU6: Final = 1520  # so that one script fits both families: the MSS is the same
 # What says how the tool itself runs, and means nothing in virtual time and without a kernel.
 MEANINGLESS: Final = frozenset((
-    "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run", "init_scripts",
+    "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run",
     "persistent_tun_dev", "tun_dev", "so_filename", "code_command", "code_format", "code_sockopt",
-    "define", "is_anyip",
+    "define", "is_anyip", "no_cleanup", "tcp_ts_ecr_scaled", "so_flags", "local_linklocal_ip", "gateway_linklocal_ip",
 ))  # fmt: skip
-BEYOND: Final = ("wire_", "udp_encaps", "fuzz")
+BEYOND: Final = ("wire_", "udp_encaps", "fuzz", "tcp_md5_secret")
 PERCENT: Final = re.compile(r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 
 
@@ -69,7 +69,7 @@ class Wish:
 class Plan:
     """What a script is played with; tolerances in ns and in percent.
 
-    `changes` are in `config` and outlast the script's sysctls.
+    `changes` are in `config` and outlast the script's sysctls. `init_scripts` are shell scripts that come first.
     """
 
     family: str
@@ -81,6 +81,7 @@ class Plan:
     percent: float = 12.5
     changes: Mapping[str, Any] = field(default_factory=dict)
     whole_segments: bool = False
+    init_scripts: tuple[str, ...] = ()
 
 
 def make_plan(script: Script, wish: Wish) -> Plan:
@@ -104,17 +105,17 @@ def make_plan(script: Script, wish: Wish) -> Plan:
 
 
 def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
-    family = wish.family or given.get("ip_version", IPV4)
+    own = given.get("ip_version", IPV4).replace("_", "-")
+    family = wish.family or own
     if family not in FAMILIES:
         raise _BadOption("ip_version", f"no IP version {family!r}")
     six = family == IPV6
     local, remote = (LOCAL6, REMOTE6) if six else (LOCAL4, REMOTE4)
-    if not wish.family or wish.family == given.get("ip_version", IPV4):
+    if family == own:
         local = _address(given, "local_ip", local)
         remote = _address(given, "remote_ip", remote)
     config = wish.profile.config.replace(fast_path=wish.fast_path)
-    if given.get("mss"):
-        config = config.replace(mss=_number(given, "mss", 0, 65_535))
+    _number(given, "mss", 0, 65_535)  # how the tool's device cuts what it hands over in one piece; here nothing is cut
     tolerance = _number(given, "tolerance_usecs", 4000, 1 << 40)
     rules = Rules(wish.strict, wish.loose, _number(given, "tcp_ts_tick_usecs", 0, 1 << 30), tolerance)
     return Plan(
@@ -130,6 +131,7 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
         percent=_percent(given, "tolerance_percent", 12.5),
         whole_segments="strict_segments" in given,
         changes=wish.changes,
+        init_scripts=tuple(filter(None, given.get("init_scripts", "").split(","))),
     )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def _address(given: Mapping[str, str], name: str, default: bytes) -> bytes:
     if not text:
         return default
     try:
-        packed = ipaddress.ip_address(text).packed
+        packed = ipaddress.ip_address(text.partition("/")[0]).packed  # of the remote side's network one address will do
     except ValueError:
         raise _BadOption(name, f"--{name}={text} is no address") from None
     return packed if len(packed) == len(default) else default
@@ -164,7 +166,7 @@ def _address(given: Mapping[str, str], name: str, default: bytes) -> bytes:
 
 READ: Final = frozenset((
     "ip_version", "tolerance_usecs", "tolerance_percent", "mtu", "mss", "local_ip", "remote_ip", "connect_port", "bind_port",
-    "strict_segments", "tcp_ts_tick_usecs",
+    "strict_segments", "tcp_ts_tick_usecs", "init_scripts",
 ))  # fmt: skip
 
 __all__ = ["FAMILIES", "Plan", "Wish", "make_plan", "replace"]

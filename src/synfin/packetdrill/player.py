@@ -14,8 +14,8 @@ from synfin.engine.segment import SYN
 from synfin.packetdrill.bench import Bench
 from synfin.packetdrill.calls import Calls
 from synfin.packetdrill.code import CodeError, Program, compiled
-from synfin.packetdrill.compare import Joined, Sent, as_script, differences, packet_text
-from synfin.packetdrill.failure import Failed, call_text
+from synfin.packetdrill.compare import Joined, Rules, Sent, as_script, differences, packet_text
+from synfin.packetdrill.failure import Failed, call_text, without_time
 from synfin.packetdrill.features import look_over
 from synfin.packetdrill.files import Answer, Attempt, Skip
 from synfin.packetdrill.flow import Flow
@@ -87,15 +87,16 @@ class Player:
     def play(self) -> None:
         """Play all events. Raises Failed where the stack does otherwise, Skip for what is not played here."""
         look_over(self.script)
-        for command in (*self.script.init, *self.script.cleanup):
-            self.shell.check(command.text)
+        init = [*self.plan.init_scripts, *(command.text for command in self.script.init)]
+        for text in (*init, *(command.text for command in self.script.cleanup)):
+            self.shell.check(text)
         for event in self.script.events:
             if isinstance(event.action, Command):
                 self.shell.check(event.action.text)
             elif isinstance(event.action, Code):
                 self._check_code(event, event.action)
-        for command in self.script.init:
-            self.shell.run(command.text)
+        for text in init:
+            self.shell.run(text)
         for event in self.script.events:
             self._play(event)
             self._done = self.bench.clock
@@ -106,7 +107,7 @@ class Player:
         if isinstance(action, TcpPacket | IcmpPacket) and not action.inbound:
             self._expect(event, action)
             return
-        self._advance(max(self._time(event, event.when.start), self.bench.clock))
+        self._begin(event)
         if isinstance(action, TcpPacket):
             self._arrive(action)
         elif isinstance(action, IcmpPacket):
@@ -120,6 +121,18 @@ class Player:
             self._run_code(event, action)
         elif isinstance(action, Command) and not self.shell.run(action.text):
             raise Failed(event, self.bench.clock, "the command fails", ("command",))
+
+    def _begin(self, event: Event) -> None:
+        """Wait for the time of what the script does itself. It cannot be in the past, or only as far as the tolerance goes."""
+        start = self._time(event, event.when.start)
+        slack = self._slack(start)
+        if start + slack < self.bench.clock:
+            raise Failed(event, self.bench.clock, without_time(event.text), ("time",), (start - slack, start + slack))
+        self._advance(max(start, self.bench.clock))
+
+    def _slack(self, start: int) -> int:
+        """By how much (ns) what is due at `start` may be early or late."""
+        return max(self.plan.tolerance, int(self.plan.percent / 100 * max(start - self._done, 0)))
 
     def _finish(self) -> None:
         for waiting in list(self.pending):
@@ -197,7 +210,7 @@ class Player:
             return 0, self.bench.clock + FOREVER
         start = self._time(event, when.start)
         end = start if when.end is None else self._time(event, when.end)
-        slack = max(self.plan.tolerance, int(self.plan.percent / 100 * max(start - self._done, 0)))
+        slack = self._slack(start)
         return start - slack, end + slack
 
     def _expect(self, event: Event, expected: TcpPacket | IcmpPacket) -> None:
@@ -211,7 +224,7 @@ class Player:
         packets = [first]
         try:
             joined = Joined(packets)
-            while not self.plan.whole_segments and len(joined.payload) < expected.length and self._follows(joined, latest):
+            while not self.plan.whole_segments and self._follows(joined, expected.length, latest):
                 packets.append(self.bench.sent.popleft())
                 joined = Joined(packets)
         except ParseError:
@@ -224,10 +237,16 @@ class Player:
             self.calls.streams.read[flow.key] = 0
             flow.stamps.clear()
         written = bytes(self.calls.streams.of(flow.key)) if self.plan.rules.strict else b""
-        wrong = differences(expected, joined, flow, self.plan.rules, written)
+        wrong = differences(expected, joined, flow, self._rules(first.at), written)
         if wrong:
             raise Failed(event, first.at, packet_text(as_script(joined, flow, expected)), tuple(wrong))
         self._expect_in_time(event, packets[-1], (earliest, latest))
+
+    def _rules(self, at: int) -> Rules:
+        """What is compared in a packet that leaves `at` (ns)."""
+        rules = self.plan.rules
+        grown = int(self.plan.percent / 100 * at) // 1000
+        return rules._replace(tolerance=max(rules.tolerance, grown)) if rules.tick else rules
 
     def _next(self, event: Event, expected: TcpPacket | IcmpPacket, due: tuple[int, int]) -> Sent:
         """The next packet that leaves; raises Failed when none does in time."""
@@ -251,18 +270,15 @@ class Player:
             return False
         return sent.key in self.flows
 
-    def _follows(self, joined: Joined, latest: int) -> bool:
-        """Whether the next packet continues the data of `joined`."""
+    def _follows(self, joined: Joined, wanted: int, latest: int) -> bool:
+        """Whether `joined` has less than the `wanted` bytes, and the next packet continues it."""
         sent = self.bench.sent
-        if not joined.payload:
-            return False
-        if not self._advance(latest, lambda: bool(sent)) or sent[0].key != joined.packets[0].key:
+        if not 0 < len(joined.payload) < wanted or not self._advance(latest, lambda: bool(sent)):
             return False
         try:
-            following = Joined([sent[0]])
+            return joined.goes_on(sent[0], wanted)
         except ParseError:
             return False
-        return following.seq == joined.end and bool(following.payload) and not following.flags & 0x06
 
     def _expect_in_time(self, event: Event, sent: Sent, due: tuple[int, int]) -> None:
         if not due[0] <= sent.at <= due[1]:
@@ -288,7 +304,7 @@ class Player:
         earliest = latest = clock
         if call.end is not None:
             end = self._time(event, call.end)
-            slack = max(self.plan.tolerance, int(self.plan.percent / 100 * max(end - self._done, 0)))
+            slack = self._slack(end)
             earliest, latest = end - slack, end + slack
         pending = Pending(event, call, attempt, earliest, latest, self.calls.until)
         try:
@@ -307,6 +323,7 @@ class Player:
 
     def _retry(self) -> None:
         """Try again what waits."""
+        self.calls.files.notice()
         if not self.pending or self._trying:
             return
         self._trying = True

@@ -1,6 +1,7 @@
-"""poll and epoll of scripts, level-triggered.
+"""poll and epoll of scripts, level-triggered and edge-triggered.
 
-Owns how a script writes descriptors and events. Which events an endpoint has is synfin.sockets.readiness'.
+Owns when an edge is there, and how a script writes descriptors and events. Which events an endpoint has is
+synfin.sockets.readiness'.
 """
 
 import errno
@@ -9,15 +10,24 @@ import select
 from collections.abc import Callable
 from typing import Final
 
-from synfin.packetdrill.files import Answer, Attempt, Files, Skip
+from synfin.packetdrill.files import Answer, Attempt, File, Files, Skip
 from synfin.packetdrill.symbols import value_of, words_of
 from synfin.packetdrill.syntax import Expression, Items, Struct
 from synfin.sockets.readiness import UNASKED, events_of
 
 ONESHOT: Final = int(select.EPOLLONESHOT)
-PLAYED: Final = frozenset(("EPOLLIN", "EPOLLOUT", "EPOLLERR", "EPOLLHUP", "EPOLLRDHUP", "EPOLLPRI", "EPOLLONESHOT"))
+EDGE: Final = int(select.EPOLLET) & 0xFFFFFFFF
+EXCLUSIVE: Final = int(select.EPOLLEXCLUSIVE)
+MODES: Final = ONESHOT | EDGE | EXCLUSIVE
+READING: Final = int(select.EPOLLIN | select.EPOLLRDNORM)
+BESIDE_EXCLUSIVE: Final = int(select.EPOLLIN | select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP) | EDGE | EXCLUSIVE
+PLAYED: Final = frozenset((
+    "EPOLLIN", "EPOLLOUT", "EPOLLERR", "EPOLLHUP", "EPOLLRDHUP", "EPOLLPRI", "EPOLLRDNORM", "EPOLLWRNORM", "EPOLLONESHOT",
+    "EPOLLET", "EPOLLEXCLUSIVE",
+))  # fmt: skip
 ADD: Final = 1
 DELETE: Final = 2
+MODIFY: Final = 3
 DATA: Final = ("fd", "ptr", "u32", "u64")  # names of one number: epoll_data is a union
 MILLISECOND: Final = 1_000_000
 NAMES: Final = (
@@ -29,6 +39,54 @@ NAMES: Final = (
 def deadline(now: int, timeout: int) -> int | None:
     """When a wait of `timeout` ms that begins `now` (ns) is over; None for never."""
     return None if timeout < 0 else now + timeout * MILLISECOND
+
+
+class Watch:
+    """A descriptor in an epoll set: the file that it stood for, and what is asked.
+
+    Edge-triggered, it is told of once after each thing that happens: new bytes or connections where reading is asked for, an
+    event that was not there before (ep_poll_callback). That takes somebody who calls `notice` whenever something may have.
+    """
+
+    __slots__ = ("_backlog", "_events", "_received", "file", "fresh", "mask")
+
+    def __init__(self, file: File, mask: int) -> None:
+        self.file = file
+        self.mask = mask
+        self.fresh = True  # whether something has happened since it was told of
+        self._events = self._received = self._backlog = 0
+        self.notice()
+
+    def ask(self, mask: int) -> None:
+        """Ask for other events; those that are there now are told of."""
+        self.mask, self.fresh = mask, True
+
+    def notice(self) -> None:
+        """Look whether something has happened."""
+        endpoint = self.file.endpoint
+        if endpoint is None or not self.mask & EDGE:
+            return
+        events = events_of(endpoint)
+        connection, listener = endpoint.connection, endpoint.listener
+        received = 0 if connection is None else connection.receiver.rcv_nxt
+        backlog = 0 if listener is None else listener.readable()
+        grown = received != self._received or backlog > self._backlog
+        if events & ~self._events & (self.mask | UNASKED) or (grown and self.mask & READING):
+            self.fresh = True
+        self._events, self._received, self._backlog = events, received, backlog
+
+    def events(self) -> int:
+        """Those that are to be told now."""
+        asked = self.mask & ~MODES
+        if self.file.endpoint is None or not asked or (self.mask & EDGE and not self.fresh):
+            return 0
+        self.fresh = False
+        return events_of(self.file.endpoint) & (asked | UNASKED)
+
+    def told(self) -> None:
+        """They have been told."""
+        if self.mask & ONESHOT:
+            self.mask &= MODES
 
 
 def _events(files: Files, number: int) -> int:
@@ -96,15 +154,25 @@ def control(files: Files, numbers: list[int], event: Expression) -> Attempt:
 
     def attempt() -> Answer:
         watched = files.get(where).watched
-        if watched is None:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        files.get(number)
-        if (number in watched) == (action == ADD):
-            raise OSError(errno.EEXIST if action == ADD else errno.ENOENT, "")
-        if action == DELETE:
+        file = files.get(number)
+        if watched is None or file.watched is watched or action not in (ADD, DELETE, MODIFY):
+            raise OSError(errno.EINVAL, "")
+        watch = watched.get(number)
+        if watch is not None and watch.file is not file:  # it was closed, and another took its number
             del watched[number]
+            watch = None
+        if (watch is not None) == (action == ADD):
+            raise OSError(errno.EEXIST if action == ADD else errno.ENOENT, "")
+        if action != DELETE and mask & EXCLUSIVE and (action == MODIFY or mask & ~BESIDE_EXCLUSIVE):
+            raise OSError(errno.EINVAL, "")
+        if watch is None:
+            watched[number] = Watch(file, mask)
+        elif action == DELETE:
+            del watched[number]
+        elif watch.mask & EXCLUSIVE:
+            raise OSError(errno.EINVAL, "")
         else:
-            watched[number] = mask
+            watch.ask(mask)
         return Answer(0)
 
     return attempt
@@ -125,17 +193,16 @@ def wait(
         watched = files.get(where).watched
         if watched is None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        found = []
-        for number, mask in list(watched.items()):
-            events = _events(files, number) & (mask | UNASKED) if files.holds(number) and mask else 0
+        found: list[tuple[int, int]] = []
+        for number, watch in watched.items():
+            if len(found) == most or not files.holds(number) or files.get(number) is not watch.file:
+                continue
+            events = watch.events()
             if events:
                 found.append((number, events))
-        del found[most:]
+                watch.told()
         if not found and (until is None or now() < until):
             raise BlockingIOError(errno.EAGAIN, "nothing is ready")
-        for number, _ in found:
-            if watched[number] & ONESHOT:
-                watched[number] = 0
         same = all(
             number in (None, actual[0]) and events in (None, actual[1])
             for (number, events), actual in zip(expected, found, strict=False)

@@ -3,6 +3,7 @@
 Owns every sentence. Knows how nothing was played.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -70,6 +71,18 @@ WHY: Final[dict[str, Text]] = {
     "a packet after the last that is expected": Text("a packet after the last that is expected", "最后一个期望之后还有报文"),
 }
 
+# Where there is no line of the language for what was there, its words: as they stand in an outcome, and as they are shown.
+SAID: Final = (
+    (re.compile(r"the command fails"), Text("the command fails", "命令失败")),
+    (re.compile(r"the assertion does not hold"), Text("the assertion does not hold", "断言不成立")),
+    (re.compile(r"(?P<call>.*)\.\.\. \(it waits\)", re.DOTALL), Text("{call}... (it waits)", "{call}...（仍在等待）")),
+    (re.compile(r"more than (?P<count>\d+) packets"), Text("more than {count} packets", "超过 {count} 个报文")),
+    (
+        re.compile(r"(?P<count>\d+) steps without time passing"),
+        Text("{count} steps without time passing", "走了 {count} 步而时间没有前进"),
+    ),
+)
+
 KINDS: Final[dict[str, Text]] = {
     FEATURE: Text("feature", "功能"),
     UNMAPPED: Text("unmapped", "未映射"),
@@ -113,8 +126,8 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
         where += "  " + AT.say(lang, seconds=seconds(outcome.at))
     labels = [text.say(lang) for text in (EXPECTED, ACTUAL, DIFFERS)]
     size = max(map(width, labels))
-    expected = outcome.expected or END.say(lang)
-    actual = outcome.actual or NOTHING.say(lang)
+    expected = outcome.expected or (END.say(lang) if outcome.why else "")
+    actual = _said(outcome.actual, lang) if outcome.actual else NOTHING.say(lang)
     why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
     lines.append(where)
     if outcome.due is not None:
@@ -125,6 +138,15 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     if ladder and outcome.ladder:
         lines += ["", *("    " + each if each else "" for each in outcome.ladder.rstrip().split("\n"))]
     return "\n".join([*lines, ""])
+
+
+def _said(actual: str, lang: str) -> str:
+    """What an outcome says was there, in `lang`."""
+    for pattern, text in SAID:
+        found = pattern.fullmatch(actual)
+        if found:
+            return text.say(lang, **found.groupdict())
+    return actual
 
 
 def folders(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
@@ -178,26 +200,36 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 def junit(outcomes: Sequence[Outcome]) -> bytes:
     """The plays as JUnit's XML: a suite a folder; an ERROR is an error, a SKIP and an XFAIL are skipped."""
-    root = ElementTree.Element("testsuites")
-    for folder, counts in folders(outcomes).items():
-        suite = ElementTree.SubElement(root, "testsuite", {
-            "name": _clean(folder), "tests": str(sum(counts.values())), "failures": str(counts[FAIL]),
-            "errors": str(counts[ERROR]), "skipped": str(counts[SKIP] + counts[XFAIL]),
-        })  # fmt: skip
+    rows = folders(outcomes)
+    total = _counts("synfin packetdrill", rows.values())
+    root = ElementTree.Element("testsuites", {name: value for name, value in total.items() if name != "skipped"})
+    for folder, counts in rows.items():
+        suite = ElementTree.SubElement(root, "testsuite", _counts(_clean(folder), [counts]))
         for outcome in outcomes:
             if (outcome.file.rpartition("/")[0] or ".") != folder:
                 continue
             name = name_of(outcome).rpartition("/")[2]
             case = ElementTree.SubElement(suite, "testcase", {"classname": _clean(folder), "name": _clean(name)})
             if outcome.verdict == FAIL:
-                told = ElementTree.SubElement(case, "failure", {"message": _clean(", ".join(outcome.why) or outcome.kind)})
-                told.text = _clean(failure(outcome))
+                why = {"message": _clean(", ".join(outcome.why) or outcome.kind or outcome.actual), "type": FAIL}
+                ElementTree.SubElement(case, "failure", why).text = _clean(failure(outcome))
+            elif outcome.verdict == ERROR:
+                ElementTree.SubElement(case, "error", {"message": _clean(line(outcome)), "type": verdict_of(outcome, "en")})
             elif outcome.verdict != PASS:
-                tag = "error" if outcome.verdict == ERROR else "skipped"
-                ElementTree.SubElement(case, tag, {"message": _clean(line(outcome))})
+                ElementTree.SubElement(case, "skipped", {"message": _clean(line(outcome))})
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def _counts(name: str, rows: Iterable[dict[str, int]]) -> dict[str, str]:
+    """The attributes of a suite, or of all of them."""
+    listed = list(rows)
+    total = {verdict: sum(counts[verdict] for counts in listed) for verdict in VERDICTS}
+    return {
+        "name": name, "tests": str(sum(total.values())), "failures": str(total[FAIL]), "errors": str(total[ERROR]),
+        "skipped": str(total[SKIP] + total[XFAIL]),
+    }  # fmt: skip
 
 
 def _clean(text: str) -> str:

@@ -1,28 +1,40 @@
 """The shell lines of a script, which no shell sees: known ones set the stack, ask about it or mean nothing here.
 
-Owns their grammar. One that is not known makes the script SKIP(unmapped).
+Owns their grammar: commands one after the other, `&&` and `||`, variables that a line sets itself. One that is not known makes
+the script SKIP(unmapped), unless it is plain that it would not run.
 """
 
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from synfin.engine.config import MILLISECOND, SECOND
 from synfin.engine.connection import Connection
 from synfin.engine.errors import UsageError
 from synfin.engine.listener import Listener
 from synfin.packetdrill.bench import Bench
 from synfin.packetdrill.files import Skip
 from synfin.packetdrill.profiles import load_profile
-from synfin.packetdrill.sysctls import Changes, changes_for
+from synfin.packetdrill.sysctls import FIELDS, Changes, changes_for, known_sysctl
 
 Effect = Callable[["Shell"], bool]
 
-DISCARDED: Final = re.compile(r"\d*>{1,2}\s*(?:&\d|/dev/null)")
+DISCARDED: Final = re.compile(r"(?:\d*|&)>{1,2}&?\s*(?:\d\b|/dev/null)|<\s*/dev/null")
+CONTINUED: Final = re.compile(r"\\\n|(?<=&&)[ \t]*\n|(?<=\|\|)[ \t]*\n")
 PROC: Final = re.compile(r"/proc/sys/(.*)")
 SEPARATORS: Final = (";", "&&", "||", "&")
 SYSCTL_FLAGS: Final = re.compile(r"-[eqw]+|--(?:quiet|write|ignore)")
+READ_FLAGS: Final = re.compile(r"-[en]+|--(?:values|ignore)")
+ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+READ: Final = re.compile(r"=\$\(\s*(?:/\S*/)?sysctl\s+-n\s+([\w./-]+)\s*\)")
+VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+UNKNOWN: Final = "\0"  # the value of a variable that is read from the system
+ROUTED: Final = {  # words of `ip route`: the field of TcpConfig; some have one only in a later engine
+    "initcwnd": "initial_window_segments", "advmss": "advertised_mss", "initrwnd": "initial_receive_window",
+}  # fmt: skip
+LASTS: Final = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 DEFAULTS: Final = re.compile(r"(?:.*/)?defaults\.sh")
 RESTORE: Final = re.compile(r"(?:.*/)?sysctl_restore_.*\.sh")
 SET_SYSCTLS: Final = re.compile(r"(?:.*/)?set_sysctls\.py")
@@ -38,41 +50,108 @@ def nothing(shell: "Shell") -> bool:
     return True
 
 
+def never(shell: "Shell") -> bool:
+    """A line that fails."""
+    return False
+
+
+class Step(NamedTuple):
+    """One command, or what `sysctl` and `ip` do by it: it runs after `operator`, and `sure` says what it comes to where that
+    is known beforehand."""
+
+    operator: str
+    effects: list[Effect]
+    sure: bool | None
+
+
 class Shell:
     """What shell lines do to the stack on `bench`."""
 
     def __init__(self, bench: Bench, lasting: Mapping[str, Any] | None = None) -> None:
         self._bench = bench
         self._lasting = dict(lasting or {})  # fields of TcpConfig that no line changes
+        self.routes: Changes = {}  # what routes say, which no defaults take back
 
     def check(self, text: str) -> None:
         """Raises Skip when `text` has a line that is not known."""
-        self._effects(text)
+        self._steps(text)
 
     def run(self, text: str) -> bool:
-        """Do what `text` says; returns whether every line succeeds, as an exit status of 0 would tell. Raises Skip."""
-        answers = [effect(self) for effect in self._effects(text)]  # all of them, whatever the first says
-        return all(answers)
+        """Do what `text` says; returns whether the last command that runs succeeds, as an exit status of 0 would tell. Raises
+        Skip."""
+        status = True
+        for operator, effects, _ in self._steps(text):
+            if (operator == "&&" and not status) or (operator == "||" and status):
+                continue
+            answers = [effect(self) for effect in effects]  # all of them, whatever the first says
+            status = all(answers)
+        return status
 
     # --- reading
 
-    def _effects(self, text: str) -> list[Effect]:
-        found: list[Effect] = []
-        for line in text.replace("\\\n", " ").split("\n"):
+    def _steps(self, text: str) -> list[Step]:
+        """The commands in `text` that may run."""
+        found: list[Step] = []
+        variables: dict[str, str] = {}
+        for line in CONTINUED.sub(" ", text).split("\n"):
+            words = READ.sub(self._read, DISCARDED.sub("", line))
             try:
-                lexer = shlex.shlex(DISCARDED.sub("", line), posix=True, punctuation_chars=";&|>")
+                lexer = shlex.shlex(words, posix=True, punctuation_chars=";&|>")
                 lexer.whitespace_split = True
-                words = list(lexer)
+                parts = list(lexer)
             except ValueError:
                 raise Skip(line.strip(), unmapped=True) from None
+            operator, sure = ";", None
             command: list[str] = []
-            for word in (*words, ";"):
+            for word in (*parts, ";"):
                 if word not in SEPARATORS:
                     command.append(word)
-                elif command:
-                    found += self._effect(command)
-                    command = []
+                    continue
+                if command and not (operator == "&&" and sure is False) and not (operator == "||" and sure is True):
+                    effects, own = self._command(command, variables)
+                    found.append(Step(operator, effects, own))
+                    sure = own if operator in (";", "&") or sure is not None else None
+                operator, command = word, []
         return found
+
+    def _read(self, found: "re.Match[str]") -> str:
+        """`=$(sysctl -n NAME)` as an assignment; raises Skip for a name that is not known."""
+        self._known(found.group(1), ["sysctl", "-n", found.group(1)])
+        return f"='{UNKNOWN}'"
+
+    def _command(self, words: list[str], variables: dict[str, str]) -> tuple[list[Effect], bool | None]:
+        """What one command does, and what it comes to: None where only the play tells."""
+        exported = words[0] == "export"
+        given = [found for word in words[exported:] if (found := ASSIGNED.fullmatch(word))]
+        if len(given) == len(words) - exported:
+            before = dict(variables) if exported else variables  # the arguments of export are read before any is set
+            for each in given:
+                variables[each.group(1)] = self._expanded(each.group(2), before, words)
+            return [nothing], True
+        if words == ["false"]:
+            return [never], False
+        restores = any(RESTORE.fullmatch(word) for word in words)
+        plain = words if restores else [self._expanded(word, variables, words) for word in words]
+        return self._effect(plain), None if plain[0] == "sockstat" else True
+
+    def _expanded(self, word: str, variables: dict[str, str], words: list[str]) -> str:
+        """`word` with its variables; raises Skip for one that nobody set."""
+
+        def value(found: "re.Match[str]") -> str:
+            known = variables.get(found.group(1) or found.group(2), UNKNOWN)
+            if known == UNKNOWN:
+                raise unmapped(words)
+            return known
+
+        expanded = VARIABLE.sub(value, word)
+        if "$" in expanded:
+            raise unmapped(words)
+        return expanded
+
+    def _known(self, name: str, words: list[str]) -> None:
+        """Raises Skip when `name` is no sysctl that is known."""
+        if not known_sysctl(name):
+            raise unmapped(words)
 
     def _effect(self, words: list[str]) -> list[Effect]:
         name, rest = words[0], words[1:]
@@ -82,6 +161,8 @@ class Shell:
             return self._effect(rest)
         if name in (".", "source", "sh", "bash") and rest:
             name, rest = rest[0], rest[1:]
+        if name.rsplit("/", 1)[-1] == "sysctl" and not any("=" in word for word in rest):
+            return self._reading(rest, words)
         if name.rsplit("/", 1)[-1] == "sysctl":
             return self._sysctls([word for word in rest if not SYSCTL_FLAGS.fullmatch(word)], words)
         if SET_SYSCTLS.fullmatch(name) or (name.startswith("python") and rest and SET_SYSCTLS.fullmatch(rest[0])):
@@ -100,12 +181,21 @@ class Shell:
             return [drop]
         raise unmapped(words)
 
+    def _reading(self, rest: list[str], words: list[str]) -> list[Effect]:
+        """`sysctl -n NAME` prints a value that nobody reads."""
+        names = [word for word in rest if not READ_FLAGS.fullmatch(word)]
+        for name in names:
+            self._known(name, words)
+        if not names:
+            raise unmapped(words)
+        return [nothing]
+
     def _sysctls(self, settings: list[str], words: list[str]) -> list[Effect]:
         found: list[Effect] = []
         for each in settings:
             name, equals, value = each.partition("=")
             path = PROC.fullmatch(name.strip())
-            name = path.group(1).replace("/", ".") if path else name.strip()
+            name = (path.group(1) if path else name.strip()).replace("/", ".")
             if not equals:
                 raise unmapped(words)
             changes_for(name, value.strip(), self._bench.stack.config)  # one that is not known is told of before the play
@@ -123,10 +213,10 @@ class Shell:
         return name == "ip" and "tcp_metrics" in rest
 
     def _ip(self, rest: list[str], words: list[str]) -> list[Effect]:
-        """`ip route ... mtu N`, `initcwnd N`; `ip link set ... mtu N`."""
+        """`ip route ... mtu N`, `initcwnd N`, `advmss N`, `initrwnd N`, `rto_min TIME`; `ip link set ... mtu N`."""
         found: list[Effect] = []
-        for word, value in pairwise(rest):
-            if word in ("advmss", "initrwnd", "rto_min", "quickack", "congctl", "features", "cwnd", "window"):
+        for word, value in pairwise(each for each in rest if each != "lock"):
+            if word in ("quickack", "congctl", "features", "cwnd", "window", "rtt", "rttvar", "ssthresh", "reordering"):
                 raise unmapped(words)
             if word in ("del", "delete", "flush"):
                 raise unmapped(words)
@@ -134,11 +224,30 @@ class Shell:
                 raise unmapped(words)
             if word == "mtu":
                 found.append(mtu(int(value)))
-            elif word == "initcwnd" and value.isdecimal() and value.strip("0"):
-                found.append(configuring({"initial_window_segments": int(value)}, words))
+            elif word in ROUTED or word == "rto_min":
+                found.append(self._routed(word, value, words))
         if not found or not {"route", "link"} & set(rest):
             raise unmapped(words)
         return found
+
+    def _routed(self, word: str, value: str, words: list[str]) -> Effect:
+        """What a route says of connections over it."""
+        if word == "rto_min":
+            time = LASTS.fullmatch(value)
+            if time is None:
+                raise unmapped(words)
+            changes: Changes = {"rto_min": int(time.group(1)) * (SECOND if time.group(2) == "s" else MILLISECOND)}
+        else:
+            if ROUTED[word] not in FIELDS or not value.isdecimal() or not value.strip("0") or len(value) > 9:
+                raise unmapped(words)
+            changes = {ROUTED[word]: int(value)}
+        configure = configuring(changes, words)
+
+        def effect(shell: "Shell") -> bool:
+            shell.routes.update(changes)
+            return configure(shell)
+
+        return effect
 
     def _question(self, words: list[str]) -> Effect:
         """`sockstat ... | grep -c STATE | grep N`"""
@@ -221,10 +330,10 @@ def mtu(size: int) -> Effect:
 
 
 def defaults(shell: Shell) -> bool:
-    """A defaults.sh sets what Linux has by default; --mss is none of its matters."""
+    """A defaults.sh sets what Linux has by default; routes are none of its matters."""
     stack = shell.bench.stack
     stack.config = load_profile("linux").config.replace(fast_path=stack.config.fast_path, mss=stack.config.mss)
-    shell.configure({})
+    shell.configure(shell.routes)
     return True
 
 

@@ -15,7 +15,7 @@ from synfin.packetdrill.files import Answer, Attempt, Skip
 from synfin.packetdrill.symbols import value_of
 from synfin.packetdrill.syntax import Ellipsis_, Expression, Items, Struct, Text, Word
 from synfin.sockets.endpoint import Endpoint
-from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, get_option, set_option
+from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, TIMEOUTS, TIMEVAL, get_option, set_option
 from synfin.sockets.options import INFO as INFO_STRUCT
 
 LINGER: Final = (int(socket.SOL_SOCKET), int(socket.SO_LINGER))
@@ -46,8 +46,8 @@ def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
     option = _option(arguments)
     value = _value(arguments[3])
     length = value_of(_value(arguments[4]))
-    least = 1 if option == CONGESTION else LINGER_SIZE if option == LINGER else SIZE
-    if length is not None and length < least and (option in SET or option in (LINGER, CONGESTION)):
+    least = 1 if option == CONGESTION else _sizes(option)[1]
+    if length is not None and length < least and (option in SET or option in TIMEOUTS or option in (LINGER, CONGESTION)):
         if option[0] == socket.IPPROTO_IP and length > 0:  # it takes a char, too
             raise Skip(f"{_name(arguments[2])} of {length} bytes")
         return lambda: INVALID
@@ -60,6 +60,8 @@ def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         if not isinstance(value, Struct) or value.items:
             raise Skip("SO_LINGER without the fields of struct linger")
         data = struct.pack("ii", _field(value, "onoff", "l_onoff"), _field(value, "linger", "l_linger"))
+    elif option in TIMEOUTS:
+        data = _timeval(value, _name(arguments[2]))
     elif option not in SET:
         raise Skip(_name(arguments[2]))
     else:
@@ -73,6 +75,15 @@ def setting(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
         return Answer(0)
 
     return attempt
+
+
+def _timeval(value: Expression, name: str) -> bytes:
+    """`{tv_sec=1, tv_usec=0}` or `{1, 0}`."""
+    if not isinstance(value, Struct) or (value.items and len(value.items) != 2):
+        raise Skip(f"{name} without the fields of struct timeval")
+    if value.items:
+        return TIMEVAL.pack(*(value_of(each) or 0 for each in value.items))
+    return TIMEVAL.pack(_field(value, "tv_sec"), _field(value, "tv_usec"))
 
 
 def _field(value: Struct, *names: str) -> int:
@@ -108,6 +119,11 @@ def asking(endpoint: Endpoint, arguments: tuple[Expression, ...]) -> Attempt:
             return Answer(0, wrong=_info(endpoint, value))
         if option == LINGER:
             return Answer(0, wrong=_linger(endpoint, value))
+        if option in TIMEOUTS:
+            data = get_option(endpoint, *option, TIMEVAL.size)
+            assert isinstance(data, bytes)
+            same = not isinstance(value, Struct) or data == _timeval(value, "")
+            return Answer(0, wrong="" if same else "{{tv_sec={}, tv_usec={}}}".format(*TIMEVAL.unpack(data)))
         if option == CONGESTION:
             name = endpoint.host.stack.config.congestion
             same = not isinstance(value, Text) or value.value in (name, "reno" if name == "newreno" else name)
@@ -126,6 +142,8 @@ def _sizes(option: tuple[int, int]) -> tuple[int, int]:
         return INFO_SIZES
     if option == CONGESTION:
         return 1, NAME_SIZE
+    if option in TIMEOUTS:
+        return TIMEVAL.size, TIMEVAL.size
     return (LINGER_SIZE, LINGER_SIZE) if option == LINGER else (SIZE, SIZE)
 
 
@@ -135,6 +153,8 @@ def _fits(option: tuple[int, int], value: Expression) -> bool:
         return True
     if option in (LINGER, INFO):
         return isinstance(value, Struct) and not value.items
+    if option in TIMEOUTS:
+        return isinstance(value, Struct)
     return isinstance(value, Text) if option == CONGESTION else value_of(value) is not None
 
 

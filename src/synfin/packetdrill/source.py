@@ -11,16 +11,18 @@ from typing import Final
 from synfin.packetdrill.syntax import Place, ScriptError
 
 BLANK: Final = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
-# Where no word is substituted, and words.
+# Where no word is substituted, and words. What is opened and never closed reaches to the end, so that nobody looks twice.
 PIECES: Final = re.compile(
-    r'--define=[^\n]*|//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{.*?\}%|[A-Za-z_]\w*|\d\w*', re.DOTALL
+    r"--define\s*=[^\n`]*(?:`[^`]*`)?|//[^\n]*|/\*(?:.*?\*/|.*)"
+    r'|"(?:[^"\\]|\\.)*(?:"|$)|`(?:[^`\\]|\\.)*(?:`|$)|%\{(?:.*?\}%|.*)|[A-Za-z_]\w*|\d\w*',
+    re.DOTALL,
 )
 IFDEF: Final = re.compile(r"[ \t]*#[ \t]*(ifdef|ifndef|endif|else)\b[ \t]*(\w*)")
 WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 HEX: Final = re.compile(r"0[xX][0-9a-fA-F]+")
 DIGITS: Final = re.compile(r"\d+", re.ASCII)
 TIME: Final = re.compile(r"\d+\.\d+|\d+\.(?![.\d])|\.\d+|\d+", re.ASCII)
-STRING: Final = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
+STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LONGEST: Final = 40  # of what is shown of the place at fault
 
 

@@ -129,13 +129,14 @@ class IpInfo:
 class TcpOption:
     """One option: `name` as in the language, `numbers` its values (None: not compared), `data` bytes of a cookie.
 
-    `kind` is the number of one that has no name here.
+    `kind` is the number of one that has no name here. absolute: TS ecr stands on the wire as it is.
     """
 
     name: str
     numbers: tuple[int | None, ...] = ()
     data: bytes = b""
     kind: int = -1
+    absolute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,10 @@ class TcpPacket:
 
 @dataclass(frozen=True, slots=True)
 class IcmpPacket:
-    """An ICMP message: `kind` and `code` by name, `mtu` and what it echoes (seq, length)."""
+    """An ICMP message: `kind` and `code` by name (or type_N, code_N), `mtu` and what it echoes (seq, length).
+
+    identifier: of an echo. raw: it quotes nothing and has so many bytes, its header included.
+    """
 
     inbound: bool
     ip: IpInfo
@@ -171,6 +175,8 @@ class IcmpPacket:
     code: str
     mtu: int | None
     echoed: tuple[int, int] | None
+    identifier: int | None = None
+    raw: int | None = None
 
 
 # --- actions

@@ -261,6 +261,14 @@ FAMILIES: Final = (
 )  # fmt: skip
 
 
+def known_sysctl(name: str) -> bool:
+    """Whether `name`, with dots or slashes, is one of the table."""
+    name = name.replace("/", ".")
+    return name == "kern.ipc.maxsockbuf" or any(
+        name.startswith(prefix) and name.removeprefix(prefix) in table for prefix, table in FAMILIES
+    )
+
+
 def changes_for(name: str, value: str, config: TcpConfig) -> Changes:
     """The fields of TcpConfig that `name`=`value` sets. Raises Skip (unmapped)."""
     if name == "kern.ipc.maxsockbuf":

@@ -25,8 +25,9 @@ PEEK: Final = int(socket.MSG_PEEK)
 OOB: Final = int(socket.MSG_OOB)
 MORE: Final = int(socket.MSG_MORE)
 IGNORED: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_WAITALL | socket.MSG_EOR)
-RECV_FLAGS: Final = IGNORED | PEEK | OOB
-SEND_FLAGS: Final = IGNORED | OOB | MORE
+TRUNC: Final = int(socket.MSG_TRUNC)
+RECV_FLAGS: Final = IGNORED | PEEK | OOB | TRUNC
+SEND_FLAGS: Final = IGNORED | OOB | MORE | TRUNC
 
 HOW: Final = {socket.SHUT_RD: "SHUT_RD", socket.SHUT_WR: "SHUT_WR", socket.SHUT_RDWR: "SHUT_RDWR"}
 
@@ -123,7 +124,8 @@ class Endpoint(Opening):
     # --- recv
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
-        """At most `limit` bytes; b'' at the end. Flags: MSG_PEEK, MSG_OOB; those about blocking mean nothing here."""
+        """At most `limit` bytes; b'' at the end. Flags: MSG_PEEK, MSG_OOB, MSG_TRUNC (as many zeros: only their number counts);
+        those about blocking mean nothing here."""
         connection = self._connection
         if connection is None or flags or self._phase != CONNECTED:
             return self._recv_specially(limit, flags)
@@ -160,6 +162,8 @@ class Endpoint(Opening):
         self._check_open()
         if flags & ~RECV_FLAGS:
             raise failure(errno.EOPNOTSUPP)
+        if flags & TRUNC:
+            return bytes(len(self.recv(limit, flags & ~TRUNC)))
         if self._phase == CONNECTING:
             raise self._would_block("recv")
         connection = self._connection
@@ -177,6 +181,11 @@ class Endpoint(Opening):
             return self.recv(limit)
         self._nothing_to_read(connection, limit)  # a connect that failed
         return b""
+
+    def rest(self) -> int:
+        """What TCP_INQ tells: bytes that wait to be read, and one for the end of the stream (tcp_inq_hint)."""
+        connection = self._connection
+        return 0 if connection is None else connection.readable() + connection.peer_closed
 
     def _recv_urgent(self, connection: Connection, peek: bool) -> bytes:
         """MSG_OOB (tcp_recv_urg)."""

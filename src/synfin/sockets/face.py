@@ -12,11 +12,13 @@ import _socket
 import errno
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
+from synfin.engine.config import SECOND
 from synfin.engine.errors import UsageError
 from synfin.sockets import lingering
 from synfin.sockets.blocking import READ, WRITE, Blocking
@@ -25,7 +27,7 @@ from synfin.sockets.descriptors import Descriptors, current_descriptors
 from synfin.sockets.endpoint import Endpoint
 from synfin.sockets.host import Host, current_host
 from synfin.sockets.names import packed_address, sockaddr
-from synfin.sockets.options import get_option, set_option
+from synfin.sockets.options import TCP_INQ, get_option, set_option
 
 T = TypeVar("T")
 
@@ -216,6 +218,8 @@ class Socket(socket.socket):
     def _call(self, name: str, interest: int, flags: int, call: Callable[..., T], *arguments: Any) -> T:
         """A call that may block: in non-blocking mode an attempt, else until it succeeds or fails."""
         timeout = 0.0 if flags & DONTWAIT else self._timeout
+        if timeout is None and self._limit(interest) >= 0:
+            return self._call_within(name, interest, call, *arguments)
         if interest == READ and timeout != 0.0 and self._endpoint.settings.receive_low > 1:
             call = self._endpoint.patient(call)
         waits = self._endpoint.host.waits
@@ -227,6 +231,23 @@ class Socket(socket.socket):
             if timeout == 0.0:
                 raise
         raise no_threads(name)
+
+    def _limit(self, interest: int) -> int:
+        """SO_RCVTIMEO or SO_SNDTIMEO, in ns; -1 for none. Only blocking mode looks at them."""
+        settings = self._endpoint.settings
+        return settings.receive_timeout if interest == READ else settings.send_timeout
+
+    def _call_within(self, name: str, interest: int, call: Callable[..., T], *arguments: Any) -> T:
+        """A call in blocking mode that SO_RCVTIMEO or SO_SNDTIMEO ends: EAGAIN, EINPROGRESS of a connect (socket(7))."""
+        waits = self._endpoint.host.waits
+        if waits is None:
+            raise no_threads(name)
+        if interest == READ and self._endpoint.settings.receive_low > 1:
+            call = self._endpoint.patient(call)
+        try:
+            return Blocking(waits, self._endpoint, self._limit(interest) / SECOND).attempt(name, interest, call, *arguments)
+        except TimeoutError:
+            raise failure(errno.EINPROGRESS if name == "connect" else errno.EAGAIN) from None
 
     # --- names
 
@@ -309,7 +330,10 @@ class Socket(socket.socket):
         if flags & WAITALL and self._timeout is None and not flags & (DONTWAIT | NOT_WAITALL):
             more = data
             while more and len(data) < bufsize:
-                more = self._call("recv", READ, flags, self._endpoint.recv, bufsize - len(data), flags)
+                try:
+                    more = self._call("recv", READ, flags, self._endpoint.recv, bufsize - len(data), flags)
+                except BlockingIOError:  # SO_RCVTIMEO: what there is counts
+                    break
                 data += more
         return data
 
@@ -335,8 +359,9 @@ class Socket(socket.socket):
         return self.recv_into(buffer, nbytes, flags), None
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Any]:
-        """See socket.socket; there is never ancillary data."""
-        return self.recv(bufsize, flags), [], 0, None
+        """See socket.socket; ancillary data is what TCP_INQ asks for."""
+        data = self.recv(bufsize, flags)
+        return data, *self._rest(ancbufsize), None
 
     def recvmsg_into(
         self, buffers: Iterable[Any], ancbufsize: int = 0, flags: int = 0
@@ -349,7 +374,17 @@ class Socket(socket.socket):
             part = data[at : at + len(view)]
             view[: len(part)] = part
             at += len(part)
-        return at, [], 0, None
+        return at, *self._rest(ancbufsize), None
+
+    def _rest(self, room: int) -> tuple[list[Any], int]:
+        """What TCP_INQ tells beside the data, and MSG_CTRUNC where there is no `room` for it."""
+        endpoint = self._endpoint
+        if not endpoint.settings.tells_rest:
+            return [], 0
+        if room < socket.CMSG_LEN(4):
+            return [], int(socket.MSG_CTRUNC)
+        with endpoint.host.lock:
+            return [(socket.IPPROTO_TCP, TCP_INQ, endpoint.rest().to_bytes(4, sys.byteorder))], 0
 
     def send(self, data: Any, flags: int = 0) -> int:
         """See socket.socket."""
@@ -364,21 +399,35 @@ class Socket(socket.socket):
     def sendall(self, data: Any, flags: int = 0) -> None:
         """See socket.socket: what did not fit before the error is lost count of, as there."""
         self._check_open()
-        self._send_all(data if type(data) is bytes else memoryview(data).cast("B"), flags)
+        data = data if type(data) is bytes else memoryview(data).cast("B")
+        done = 0
+        while done < len(data):  # SO_SNDTIMEO is for each call of send that makes it up
+            done += self._send_all(memoryview(data)[done:] if done else data, flags)
 
     def _send_all(self, data: Any, flags: int) -> int:
-        """All of `data`, within the time of one call. Returns its length."""
+        """All of `data`, within the time of one call; what SO_SNDTIMEO leaves time for. Returns its length."""
         endpoint = self._endpoint
         waits = endpoint.host.waits
         size = len(data)
-        call = None if waits is None else Blocking(waits, endpoint, 0.0 if flags & DONTWAIT else self._timeout)
+        timeout = 0.0 if flags & DONTWAIT else self._timeout
+        limited = timeout is None and self._limit(WRITE) >= 0
+        if limited:
+            timeout = self._limit(WRITE) / SECOND
+        call = None if waits is None else Blocking(waits, endpoint, timeout)
         done = 0
         while done < size:
             rest = memoryview(data)[done:] if done else data
-            if call is None:
-                done += self._call("sendall", WRITE, flags, endpoint.send, rest, flags)
-            else:
-                done += call.attempt("sendall", WRITE, endpoint.send, rest, flags)
+            try:
+                if call is None:
+                    done += self._call("sendall", WRITE, flags, endpoint.send, rest, flags)
+                else:
+                    done += call.attempt("sendall", WRITE, endpoint.send, rest, flags)
+            except (TimeoutError, BlockingIOError):
+                if not limited:
+                    raise
+                if not done:
+                    raise failure(errno.EAGAIN) from None
+                return done
         return done
 
     def sendto(self, data: Any, *where: Any) -> int:

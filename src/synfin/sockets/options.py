@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from synfin.engine.config import MILLISECOND, SECOND, TcpConfig
+from synfin.engine.config import MICROSECOND, MILLISECOND, SECOND, TcpConfig
 from synfin.engine.connection import Connection
 from synfin.engine.handshake import syn_lifetime
 from synfin.engine.info import STATE_NUMBER
@@ -35,6 +35,7 @@ TCP_SYNCNT: Final = 7
 TCP_DEFER_ACCEPT: Final = 9
 TCP_QUICKACK: Final = 12
 TCP_NOTSENT_LOWAT: Final = 25
+TCP_INQ: Final = 36  # also what the message is called that it brings (TCP_CM_INQ)
 QUICK: Final = 16  # ACKs: TCP_MAX_QUICKACKS
 MAX_SYN_COUNT: Final = 127  # MAX_TCP_SYNCNT
 MAX_KEEPALIVE: Final = 32_767  # seconds: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
@@ -45,8 +46,8 @@ class Settings:
     """What was set on a socket and outlives its connection; accepted sockets inherit it from the listener."""
 
     __slots__ = (
-        "_changes", "cork", "linger_on", "linger_seconds", "oob_inline", "receive_low", "reuse_address", "unsent_low",
-        "user_timeout", "v6only",
+        "_changes", "cork", "linger_on", "linger_seconds", "oob_inline", "receive_low", "receive_timeout", "reuse_address",
+        "send_timeout", "tells_rest", "unsent_low", "user_timeout", "v6only",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,7 +57,10 @@ class Settings:
         self.linger_seconds: int = 0
         self.oob_inline: bool = False
         self.receive_low: int = 1  # bytes: fewer are not worth a reader's waking (SO_RCVLOWAT)
+        self.receive_timeout: int = -1  # ns that a call in blocking mode waits to read (SO_RCVTIMEO); -1: without end
         self.reuse_address: bool = False
+        self.send_timeout: int = -1  # the same for a call that writes or connects (SO_SNDTIMEO)
+        self.tells_rest: bool = False  # recvmsg tells what is left to read (TCP_INQ)
         self.unsent_low: int = 0  # bytes that may wait to be sent for the first time (TCP_NOTSENT_LOWAT); 0, -1: all that fit
         self.user_timeout: int = 0  # milliseconds, as it was set
         self.v6only: bool = False
@@ -91,6 +95,7 @@ class Settings:
         copy.linger_on, copy.linger_seconds, copy.oob_inline = self.linger_on, self.linger_seconds, self.oob_inline
         copy.reuse_address, copy.user_timeout, copy.v6only = self.reuse_address, self.user_timeout, self.v6only
         copy.cork, copy.receive_low, copy.unsent_low = self.cork, self.receive_low, self.unsent_low
+        copy.receive_timeout, copy.send_timeout, copy.tells_rest = self.receive_timeout, self.send_timeout, self.tells_rest
         return copy
 
     def options(self) -> Iterator[tuple[str, int]]:
@@ -120,6 +125,7 @@ INFO_LATER: Final = (
     "tcpi_bytes_sent", "tcpi_bytes_retrans",
     "tcpi_dsack_dups", "tcpi_reord_seen", "tcpi_rcv_ooopack", "tcpi_snd_wnd", "tcpi_rcv_wnd", "tcpi_rehash",
 )  # fmt: skip
+TIMEVAL: Final = struct.Struct("qq")
 INFO: Final = struct.Struct("=8B24I 4Q6I 4Q2I 2Q6I")
 
 
@@ -327,6 +333,32 @@ def _get_v6only(endpoint: "Endpoint") -> int:
     return int(endpoint.settings.v6only)
 
 
+def _set_tells_rest(endpoint: "Endpoint", value: int) -> None:
+    if value not in (0, 1):
+        raise failure(errno.EINVAL)
+    endpoint.settings.tells_rest = bool(value)
+
+
+def _get_timeout(name: str) -> Get:
+    """A struct timeval; 0 where there is no end (sock_get_timeout)."""
+
+    def get(endpoint: "Endpoint") -> bytes:
+        return TIMEVAL.pack(*divmod(max(getattr(endpoint.settings, name), 0) // MICROSECOND, 1_000_000))
+
+    return get
+
+
+def _set_timeout(endpoint: "Endpoint", name: str, value: Value) -> None:
+    """A struct timeval: 0 is without end, a negative one does not wait at all (sock_set_timeout)."""
+    if isinstance(value, int) or len(value) < TIMEVAL.size:
+        raise failure(errno.EINVAL)
+    seconds, microseconds = TIMEVAL.unpack(bytes(value[: TIMEVAL.size]))
+    if not 0 <= microseconds < 1_000_000:
+        raise failure(errno.EDOM)
+    total = seconds * SECOND + microseconds * MICROSECOND
+    setattr(endpoint.settings, name, 0 if seconds < 0 else total or -1)
+
+
 def _get_linger(endpoint: "Endpoint") -> bytes:
     return struct.pack("ii", int(endpoint.settings.linger_on), endpoint.settings.linger_seconds)
 
@@ -368,6 +400,8 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (S, socket.SO_RCVBUF): _buffer("receive_buffer")[0],
     (S, socket.SO_SNDBUF): _buffer("send_buffer")[0],
     (S, socket.SO_RCVLOWAT): lambda endpoint: endpoint.settings.receive_low,
+    (S, socket.SO_RCVTIMEO): _get_timeout("receive_timeout"),
+    (S, socket.SO_SNDTIMEO): _get_timeout("send_timeout"),
     (S, socket.SO_LINGER): _get_linger,
     (T, socket.TCP_NODELAY): _get_nodelay,
     (T, socket.TCP_MAXSEG): _get_maxseg,
@@ -380,6 +414,7 @@ GET: Final[dict[tuple[int, int], Get]] = {
     (T, TCP_SYNCNT): _get_syn_count,
     (T, TCP_DEFER_ACCEPT): _get_defer,
     (T, TCP_NOTSENT_LOWAT): lambda endpoint: endpoint.settings.unsent_low,
+    (T, TCP_INQ): _flag("tells_rest")[0],
     (T, TCP_INFO): _get_info,
     (T, TCP_CONGESTION): _get_congestion,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _get_v6only,
@@ -402,15 +437,23 @@ SET: Final[dict[tuple[int, int], Set]] = {
     (T, TCP_SYNCNT): _set_syn_count,
     (T, TCP_DEFER_ACCEPT): _set_defer,
     (T, TCP_NOTSENT_LOWAT): _set_unsent_low,
+    (T, TCP_INQ): _set_tells_rest,
     (S, socket.SO_RCVLOWAT): _set_receive_low,
     (socket.IPPROTO_IPV6, IPV6_V6ONLY): _set_v6only,
 }
+
+
+# Those whose value is a struct timeval.
+TIMEOUTS: Final = {(S, int(socket.SO_RCVTIMEO)): "receive_timeout", (S, int(socket.SO_SNDTIMEO)): "send_timeout"}
 
 
 def set_option(endpoint: "Endpoint", level: int, option: int, value: Value) -> None:
     """setsockopt(2); raises OSError (ENOPROTOOPT, EINVAL)."""
     act = SET.get((level, option))
     if act is None:
+        if (level, option) in TIMEOUTS:
+            _set_timeout(endpoint, TIMEOUTS[level, option], value)
+            return
         if (level, option) != (S, socket.SO_LINGER):
             raise failure(errno.ENOPROTOOPT)
         _set_linger(endpoint, value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from synfin.engine import path
 from synfin.engine.config import NEVER
-from synfin.engine.handshake import syn_wait
+from synfin.engine.handshake import first_window, syn_wait
 from synfin.engine.plan import Plan
 from synfin.engine.segment import (
     ACK,
@@ -103,16 +103,17 @@ def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, paylo
 
 def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     sender = c.sender
+    buffer = sender.buffer
     count = plan.count
     offset = (plan.seq - sender.snd_una) & MASK
-    payload = sender.buffer.view(offset, count) if count else b""
+    payload = buffer.view(offset, count) if count else b""
     flags = ACK
     if count:
         rule = c.config.push
         if rule == "empty":
-            if offset + count == sender.buffer.size and not sender.more:
+            if offset + count == buffer.size and not sender.more:
                 flags |= PSH  # the segment that empties the send queue (3.9.1.2)
-        elif rule == "write" and sender.buffer.ends_write(offset + count):
+        elif rule == "write" and buffer.ends_write(offset + count):
             flags |= PSH
     reason = plan.reason
     if plan.fin:
@@ -131,6 +132,8 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     else:
         c.bare_segs_out += 1
     sender.sent(plan, now, c.timers)
+    if c.rhythm is not None and count:
+        c.rhythm.sent(c, now)
     return segment
 
 
@@ -157,14 +160,15 @@ def _syn(c: "Connection", now: int) -> Outgoing:
         c.config = c.config.replace(timestamps=False, window_scaling=False, sack=False, syn_bare_after=0)
     config = c.config
     reason = RETRANSMIT_HANDSHAKE if c.syn_again else (SYN_ACK if both else SYN_OPEN)
-    window = c.receiver.syn_window()
+    stamped = c.agreed_timestamps if both else config.timestamps
+    window = c.receiver.syn_window(first_window(config, c.receiver.capacity, c.receiver.mss, both and stamped))
     segment = OutgoingSyn(
         c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason, config.syn_options,
         config.syn_padding,
     )  # fmt: skip
     segment.mss = c.receiver.mss
     segment.sack_permitted = config.sack and not both
-    if c.agreed_timestamps if both else config.timestamps:
+    if stamped:
         segment.has_timestamps = True
         segment.tsval = c.timestamp(now)
         segment.tsecr = c.ts_recent

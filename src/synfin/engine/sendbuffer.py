@@ -13,6 +13,8 @@ from synfin.engine.segment import Buffer
 JOIN: Final = 4096  # bytes: chunks up to this size are joined
 VIEW: Final = 8192  # bytes: from this size on a view is cheaper than a copy
 COMPACT: Final = 64  # chunks that may be spent before the lists are cut
+LARGEST_PIECE: Final = 65_215  # bytes: what Linux hands to a device at once, besides headers
+TINY_WINDOW: Final = 536  # bytes: half of such a window would be too little (tcp_bound_to_half_wnd)
 
 
 class SendBuffer:
@@ -61,6 +63,9 @@ class SendBuffer:
             del self._chunks[:head], starts[:head]
             head = 0
         self._head = head
+
+    def expect(self, unsent: int, mss: int, window: int) -> None:
+        """More is about to be appended: see HalvedBuffer."""
 
     def ends_write(self, offset: int) -> bool:
         """Whether what was written at once ended `offset` bytes from the first byte."""
@@ -117,3 +122,47 @@ class MarkedBuffer(SendBuffer):
         position = self.base + offset
         at = bisect_left(self._ends, position)
         return at < len(self._ends) and self._ends[at] == position
+
+
+class HalvedBuffer(MarkedBuffer):
+    """A MarkedBuffer for TcpConfig.push_half_window: a write that is longer than half of the peer's largest window is pushed
+    after such halves too. It is cut as Linux cuts it (tcp_sendmsg, tcp_xmit_size_goal): into pieces of whole segments, at most
+    half of that window each; the end of a piece is pushed when more than half a window was written since the last push."""
+
+    __slots__ = ("_half", "_piece", "_pushed", "_since")
+
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self._half: int = 0
+        self._piece: int = LARGEST_PIECE
+        self._pushed: int = base  # position of the last push
+        self._since: int = base  # where the piece begins that is being filled
+
+    def expect(self, unsent: int, mss: int, window: int) -> None:
+        """What is appended next meets a peer whose largest window was `window` bytes; `unsent` bytes have never gone, segments
+        hold `mss`."""
+        self._half = window >> 1
+        largest = min(LARGEST_PIECE, self._half if window > TINY_WINDOW else window)
+        self._piece = max(largest - largest % mss, mss)
+        self._since = max(self._since, self.base + self.size - unsent)
+
+    def append(self, data: Buffer, more: bool = False) -> None:
+        """See SendBuffer."""
+        SendBuffer.append(self, data)
+        end = self.base + self.size
+        while self._since + self._piece < end:
+            self._since += self._piece
+            self._push(self._since, False)
+        self._push(end, not more)
+
+    def _push(self, position: int, anyway: bool) -> None:
+        if anyway or position - self._pushed > self._half:
+            self._ends.append(position)
+            self._pushed = position
+
+
+def buffer_for(push: str, halves: bool) -> SendBuffer:
+    """The buffer that TcpConfig.push and push_half_window ask for."""
+    if push != "write":
+        return SendBuffer()
+    return HalvedBuffer() if halves else MarkedBuffer()

@@ -87,10 +87,16 @@ class TcpConfig:
     # Sending
     nagle: bool = True  # 3.7.4
     initial_window_segments: int = 10  # RFC 6928 2; 0: RFC 5681 3.1
+    # Segments by which an ACK lets cwnd grow at most in slow start, RFC 5681 3.1 (2), RFC 3465 2.2; 0: all that it
+    # acknowledges (Linux, tcp_slow_start). FreeBSD: net.inet.tcp.abc_l_var, 2.
+    slow_start_segments: int = 1
     # 3.9.1.2: PSH on the segment that empties the send buffer ("empty"; FreeBSD), that ends with the end of a write ("write";
     # Linux, tcp_mark_push), or on none ("never": against MUST-60, as some small stacks have it).
     push: str = "empty"
     push_half_window: bool = False  # "write" pushes after each half of the largest window too (Linux, forced_push)
+    # Segments that a burst has at least, more when there is much to send in a round trip; its last one is pushed (Linux:
+    # tcp_tso_autosize, net.ipv4.tcp_min_tso_segs = 2). 0: nothing is pushed for that.
+    push_burst: int = 0
     sws_override: int = 200 * MILLISECOND  # 3.8.6.2.1: 0.1 to 1 s
     persist_max: int = 60 * SECOND  # largest interval of zero-window probes (3.8.6.1)
     congestion: str = "newreno"
@@ -140,6 +146,8 @@ class TcpConfig:
             (self.syn_bare_after >= 0, "syn_bare_after is not negative"),
             (0 <= self.quick_acks <= 255, "quick_acks is between 0 and 255"),
             (self.defer_accept >= 0, "defer_accept is not negative"),
+            (self.slow_start_segments >= 0, "slow_start_segments is not negative"),
+            (0 <= self.push_burst <= 64, "push_burst is between 0 and 64 segments"),
             (self.push in ("empty", "write", "never"), "push is empty, write or never"),
         )
         for holds, rule in rules:

@@ -272,7 +272,8 @@ class Connection(Entry):
         more = flags & WRITE_MORE
         sender.more = sender.more & CORK | more
         if self.config.push_half_window:
-            sender.buffer.expect(self.unsent(), sender.mss, sender.max_snd_wnd)
+            reach = min(sender.congestion.cwnd, sender.snd_wnd)
+            sender.buffer.expect(self.unsent(), sender.mss, sender.max_snd_wnd, reach)
         sender.buffer.append(data, more > 0)
         if flags & WRITE_URGENT:
             base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes

@@ -7,7 +7,7 @@ ride on. Knows a Connection and its parts; changes no state but what sending its
 from typing import TYPE_CHECKING, Final
 
 from synfin.engine import path
-from synfin.engine.config import NEVER
+from synfin.engine.config import NEVER, SECOND
 from synfin.engine.handshake import first_window, syn_wait
 from synfin.engine.plan import Plan
 from synfin.engine.segment import (
@@ -29,6 +29,7 @@ from synfin.engine.segment import (
     Outgoing,
     OutgoingSyn,
 )  # fmt: skip
+from synfin.engine.sendbuffer import LARGEST_PIECE
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.state import State
 
@@ -54,7 +55,8 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         out.append(_syn(c, now))
         return
     if c.state in SENDING:
-        sender = c.sender
+        sender, config = c.sender, c.config
+        first = len(out)
         if c.narrow is not None:
             path.widen(c, now)
         persist = c.timers.persist
@@ -64,11 +66,13 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             if room <= 0:
                 c.send_due = sender.has_work()
                 break
-            plan = sender.next_plan(now, c.timers, c.config.persist_max)
+            plan = sender.next_plan(now, c.timers, config.persist_max)
             if plan is None:
                 break
             out.append(_data(c, plan, now))
             room -= plan.count + 1
+        if config.push_burst:
+            _push_bursts(c, out, first)
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
@@ -135,6 +139,32 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     if c.rhythm is not None and count:
         c.rhythm.sent(c, now)
     return segment
+
+
+def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
+    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, from index `first` on. A burst has as many segments
+    as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize), at least as configured."""
+    sender = c.sender
+    congestion, srtt = sender.congestion, sender.rtt.srtt
+    size = c.config.push_burst
+    if srtt > 0:
+        tenths = 20 if 2 * congestion.cwnd < congestion.ssthresh else 12
+        share = congestion.cwnd * tenths * SECOND // (10 * 1024 * srtt)
+        size = max(size, min(share, LARGEST_PIECE) // sender.mss)
+    else:
+        size = LARGEST_PIECE // sender.mss
+    burst = 0
+    for at in range(first, len(out)):
+        segment = out[at]
+        if segment.reason != NEW_DATA or not segment.payload:
+            burst = 0
+            continue
+        burst += -(-len(segment.payload) // sender.mss)
+        last = at + 1 == len(out) or out[at + 1].reason not in (NEW_DATA, FIN_SENT)
+        if burst > 1 and (burst >= size or last):
+            segment.flags |= PSH
+        if segment.flags & PSH or burst >= size:
+            burst = 0
 
 
 def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int) -> Outgoing:

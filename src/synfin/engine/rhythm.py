@@ -107,11 +107,12 @@ class Rhythm:
             self.wait = min(2 * self.wait, c.sender.rtt.rto)
 
     def quick_acks(self, c: "Connection", on: bool) -> None:
-        """TCP_QUICKACK: the session is taken for one that answers, or not; on, what is owed goes now."""
+        """TCP_QUICKACK: the session is taken for one that answers, or not; on, what was read is acknowledged now."""
         self._settle(c, c.receiver.rcv_nxt)
         self.interactive = not on
         if on and self.owed:
-            c.owe_ack(ACK_DELAYED)
+            self.pushed = max(self.pushed, 1)
+            self.read(c)
 
     # --- parts
 

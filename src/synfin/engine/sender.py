@@ -356,10 +356,10 @@ class Sender:
         window = max(self.snd_wnd, 1)
         ahead = (self.resend - self.snd_una) & MASK
         room = min(self.congestion.cwnd, window + (1 << self.shift) - 1) - ahead
-        if room <= 0:
-            return None
         plan = self._resend_plan(self.resend, self.resend_end, self.resend_reason)
-        if plan.count > room and plan.count > 1:
+        if room <= 0 or (ahead and plan.count > room):  # a whole one, once the ACK of what goes before lets it (3.8.6.2.1)
+            return None
+        if plan.count > room:
             plan.count = room
             plan.fin = False
         elif plan.count < self.mss and not self.fin_sent:

@@ -39,8 +39,9 @@ class Receiver:
         self.rcv_edge: int = 0
         self._goal: int = 0  # the edge before rounding up to the window scale
         self.last_ack_sent: int = 0
-        self.quick: int = config.quick_acks  # ACKs that go at once, as long as we have sent no more text than
-        self.quick_since: int = 0  # so many segments
+        # ACKs that go at once, as long as we have sent no more text than `quick_since` segments; a Rhythm finds its own.
+        self.quick: int = config.quick_acks if config.ack_rule == "count" else 0
+        self.quick_since: int = 0
         self.unacked: int = 0  # full-sized segments since the last ACK
         self.size: int = 0
         self._chunks: deque[bytes | memoryview] | None = None

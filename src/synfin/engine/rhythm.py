@@ -152,7 +152,7 @@ class Rhythm:
         self.pushed = 2 if self.pushed else 1
 
     def _hurry(self, c: "Connection") -> None:
-        """Some ACKs at once: one for every second full segment that our window holds, at least two."""
+        """Some ACKs at once: one for every second full segment that our window holds; two where it holds not even that."""
         receiver = c.receiver
         offered = (receiver.rcv_edge - receiver.last_ack_sent) & MASK
         receiver.quick = max(receiver.quick, min(offered // (2 * self.full) or 2, c.config.quick_acks))

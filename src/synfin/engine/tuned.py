@@ -5,10 +5,14 @@ long as there is room worth telling; they differ in when a segment leaves for it
 connection that was given another rule has such a receiver.
 """
 
+from typing import Final
+
 from synfin.engine.config import TcpConfig
 from synfin.engine.receiver import Receiver
 from synfin.engine.segment import Buffer
 from synfin.engine.seq import HALF, MASK
+
+SMALL: Final = 128  # bytes: what is shorter lets no window grow (tcp_event_data_recv)
 
 
 class TunedReceiver(Receiver):
@@ -32,7 +36,7 @@ class TunedReceiver(Receiver):
     def deliver(self, payload: Buffer) -> None:
         """See Receiver. A window that began small grows by two segments for each that comes (tcp_grow_window)."""
         super().deliver(payload)
-        if self.allowed >= 0:
+        if self.allowed >= 0 and len(payload) >= SMALL:
             self.allowed += 2 * max(self.mss, len(payload))
             if self.allowed >= self._largest():
                 self.allowed = -1

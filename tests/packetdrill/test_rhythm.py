@@ -100,6 +100,12 @@ def test_who_answers_is_not_interrupted_by_acks_until_an_answer_fails_to_come() 
     assert told(talk.hear(100, after=".05", ack=101).ack(seq=101).play()) == GOOD
 
 
+def test_text_that_comes_again_ends_a_conversation() -> None:
+    talk = Talk().hear(100).ack().say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 101")
+    talk.say("+.01 < P. 1:101(100) ack 51 win 20000\n+0 > . 51:51(0) ack 101")
+    assert told(talk.hear(100, after=".1", ack=51).ack(seq=51).play()) == GOOD
+
+
 def test_an_answer_that_comes_late_is_no_conversation() -> None:
     """The write comes 50 ms after the text, more than an ACK would have waited."""
     talk = Talk().hear(100).ack().say("+.05 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 101")

@@ -250,9 +250,9 @@ def test_a_profile_may_hold_a_list() -> None:
 
 def test_freebsd_offers_and_retransmits_in_its_own_way() -> None:
     text = "--tolerance_percent=0\n--tolerance_usecs=500\n" + CONNECT + (
-        "+0 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,nop,nop,TS val 1 ecr 0>\n"
-        "+1 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,nop,nop,TS val 1001 ecr 0>\n"
-        "+2.2 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,nop,nop,TS val 3201 ecr 0>\n"
+        "+0 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 1 ecr 0>\n"
+        "+1 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 1001 ecr 0>\n"
+        "+2.2 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 3201 ecr 0>\n"
     )
     assert told(play(text, profile=FREEBSD)) == GOOD
     data = "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n+.23 > P. 1:11(10) ack 1\n+.26 > P. 1:11(10) ack 1\n"

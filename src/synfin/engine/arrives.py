@@ -193,6 +193,8 @@ def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
     if c.state is State.SYN_RECEIVED and seg.flags & ACK and not c.sender.acks_syn(seg.ack):
         c.reply(RESET_BAD_ACK, RST, seg.ack, 0)  # not a synchronized state (3.5.2, group 2)
     elif length:
+        if c.rhythm is not None and old:
+            c.rhythm.repeated(c, ends)
         c.reply(ACK_DUPLICATE)
     else:
         c.challenge(now, ACK_DUPLICATE)
@@ -337,27 +339,30 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
         return
     filled = receiver.reassembly is not None
     receiver.deliver(payload)
-    if filled:
-        receiver.continue_from_store()
+    if filled or 0 < behind < HALF:
+        if c.rhythm is not None:
+            c.rhythm.heard(c, count, seg, now)
+        if filled:
+            receiver.continue_from_store()
         c.owe_ack(ACK_DUPLICATE)  # RFC 5681 4.2: at once while there is or was a gap
-    elif 0 < behind < HALF:
-        c.owe_ack(ACK_DUPLICATE)
     else:
-        schedule_ack(c, count, seg.segments, now)
+        schedule_ack(c, count, seg, now)
 
 
-def schedule_ack(c: "Connection", count: int, segments: int, now: int) -> None:
-    """`count` bytes in `segments` segments were delivered in order: ACK every second full one, else soon (3.8.6.3)."""
-    receiver = c.receiver
-    receiver.unacked += segments
-    if receiver.unacked >= c.config.ack_every or not c.config.delayed_ack:
+def schedule_ack(c: "Connection", count: int, seg: Segment, now: int) -> None:
+    """`count` bytes of `seg` were delivered in order: ACK every second full segment, else soon (3.8.6.3)."""
+    receiver, config = c.receiver, c.config
+    receiver.unacked = unacked = receiver.unacked + seg.segments
+    if c.rhythm is not None:
+        c.rhythm.heard(c, count, seg, now)
+    elif unacked >= config.ack_every or not config.delayed_ack:
         c.owe_ack(ACK_SECOND)
     elif c.timers.delayed_ack == NEVER:
         if receiver.quick and receiver.quick_since == c.data_segs_out:
             receiver.quick -= 1
             c.owe_ack(ACK_SECOND)
         else:
-            c.timers.delayed_ack = now + c.config.delayed_ack
+            c.timers.delayed_ack = now + config.delayed_ack
 
 
 def check_fin(c: "Connection", now: int) -> None:
@@ -369,6 +374,8 @@ def check_fin(c: "Connection", now: int) -> None:
     if came:
         if c.state is not State.ESTABLISHED or c.config.ack_fin_at_once or not c.config.delayed_ack:
             c.owe_ack(ACK_OF_FIN)
+        elif c.rhythm is not None:
+            c.rhythm.ended(c, now)
         elif c.timers.delayed_ack == NEVER:
             c.timers.delayed_ack = now + c.config.delayed_ack
         c._emit(PeerClosed())

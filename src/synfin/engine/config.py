@@ -21,6 +21,7 @@ class TcpConfig:
 
     # Segments
     mss: int = 0  # largest segment we accept, bytes; 0: from the device's MTU (3.7.1)
+    advertised_mss: int = 0  # what our SYN tells, bytes, whatever we send; 0: `mss` (Linux: ip route ... advmss N)
     timestamps: bool = True  # RFC 7323 3
     window_scaling: bool = True  # RFC 7323 2
     window_scale: int = -1  # the shift offered, 0 to 14; -1: the smallest with which the window can say the receive buffer
@@ -36,6 +37,12 @@ class TcpConfig:
     # Buffers, bytes
     receive_buffer: int = 262_144
     send_buffer: int = 262_144
+    # How far the window opens, and when that is told in a segment of its own (3.8.6.2.2). "edge": by a segment or half the
+    # buffer at least; "reader": Linux, __tcp_select_window: as far as the reader has come, alone when it is twice what was
+    # offered; "quarter": FreeBSD, tcp_output: the same, alone when it is two segments and a quarter of the buffer.
+    window_rule: str = "edge"
+    syn_window_whole: bool = False  # a SYN's window is whole segments (Linux, tcp_select_initial_window); False: all the buffer
+    initial_receive_window: int = 0  # segments that a SYN offers, more as they arrive (Linux: ip route ... initrwnd N); 0: all
 
     # Retransmission, RFC 6298
     rto_initial: int = 1 * SECOND  # 2.1
@@ -69,6 +76,10 @@ class TcpConfig:
     delayed_ack: int = 40 * MILLISECOND  # below 0.5 s (3.8.6.3, MUST-40); 0 acknowledges at once
     ack_fin_at_once: bool = True  # False: the ACK of a FIN may wait as any other, so that our own FIN can join it (as Linux)
     ack_every: int = 2  # full-sized segments (SHLD-18)
+    # "count": every `ack_every` segments, else after `delayed_ack`; "adaptive": Linux (rhythm.py): after `delayed_ack` at least
+    # and `delayed_ack_max` at most, as the peer's rhythm is, or when the application reads; quick_acks come back.
+    ack_rule: str = "count"
+    delayed_ack_max: int = 200 * MILLISECOND  # of ack_rule "adaptive" (Linux: TCP_DELACK_MAX)
     quick_acks: int = 0  # ACKs at once before any is delayed, until we send data: Linux's quick ACKs (TCP_MAX_QUICKACKS: 16)
     challenge_acks: int = 10  # at most so many a connection in challenge_ack_period (RFC 5961 7)
     challenge_ack_period: int = 5 * SECOND
@@ -76,9 +87,16 @@ class TcpConfig:
     # Sending
     nagle: bool = True  # 3.7.4
     initial_window_segments: int = 10  # RFC 6928 2; 0: RFC 5681 3.1
+    # Segments by which an ACK lets cwnd grow at most in slow start, RFC 5681 3.1 (2), RFC 3465 2.2; 0: all that it
+    # acknowledges (Linux, tcp_slow_start). FreeBSD: net.inet.tcp.abc_l_var, 2.
+    slow_start_segments: int = 1
     # 3.9.1.2: PSH on the segment that empties the send buffer ("empty"; FreeBSD), that ends with the end of a write ("write";
     # Linux, tcp_mark_push), or on none ("never": against MUST-60, as some small stacks have it).
     push: str = "empty"
+    push_half_window: bool = False  # "write" pushes after each half of the largest window too (Linux, forced_push)
+    # Segments that a burst has at least, more when there is much to send in a round trip; its last one is pushed (Linux:
+    # tcp_tso_autosize, net.ipv4.tcp_min_tso_segs = 2). 0: nothing is pushed for that.
+    push_burst: int = 0
     sws_override: int = 200 * MILLISECOND  # 3.8.6.2.1: 0.1 to 1 s
     persist_max: int = 60 * SECOND  # largest interval of zero-window probes (3.8.6.1)
     congestion: str = "newreno"
@@ -98,6 +116,9 @@ class TcpConfig:
         rules = (
             (self.mss == 0 or 28 <= self.mss <= 65_495, "mss is 0 or between 28 and 65,495 bytes"),
             (-1 <= self.window_scale <= 14, "window_scale is -1 or between 0 and 14 (RFC 7323 2.3)"),
+            (self.advertised_mss == 0 or 28 <= self.advertised_mss <= 65_535, "advertised_mss is 0 or between 28 and 65,535"),
+            (self.window_rule in ("edge", "reader", "quarter"), "window_rule is edge, reader or quarter"),
+            (self.initial_receive_window >= 0, "initial_receive_window is not negative"),
             (self.receive_buffer >= 1, "receive_buffer is at least 1 byte"),
             (self.receive_buffer <= 1 << 30, "receive_buffer is at most 2^30 bytes (RFC 7323 2.3)"),
             (self.send_buffer >= 1, "send_buffer is at least 1 byte"),
@@ -105,6 +126,8 @@ class TcpConfig:
             (0 < self.rto_min <= self.rto_max, "rto_min is above 0 and at most rto_max"),
             (0 < self.rto_initial <= self.rto_max, "rto_initial is above 0 and at most rto_max"),
             (0 <= self.delayed_ack < SECOND // 2, "delayed_ack is below 0.5 s (RFC 9293 MUST-40)"),
+            (self.ack_rule in ("count", "adaptive"), "ack_rule is count or adaptive"),
+            (self.delayed_ack <= self.delayed_ack_max < SECOND // 2, "delayed_ack_max is from delayed_ack to 0.5 s"),
             (self.ack_every >= 1, "ack_every is at least 1 segment"),
             (self.msl >= 0, "msl is not negative"),
             (0 <= self.syn_ack_retries <= 255, "syn_ack_retries is between 0 and 255"),
@@ -123,6 +146,8 @@ class TcpConfig:
             (self.syn_bare_after >= 0, "syn_bare_after is not negative"),
             (0 <= self.quick_acks <= 255, "quick_acks is between 0 and 255"),
             (self.defer_accept >= 0, "defer_accept is not negative"),
+            (self.slow_start_segments >= 0, "slow_start_segments is not negative"),
+            (0 <= self.push_burst <= 64, "push_burst is between 0 and 64 segments"),
             (self.push in ("empty", "write", "never"), "push is empty, write or never"),
         )
         for holds, rule in rules:

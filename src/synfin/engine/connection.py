@@ -7,20 +7,27 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 
 from typing import Any, Final
 
-from synfin.engine import arrives, fastpath, invariants, keepalive, options, output, path
+from synfin.engine import arrives, expiry, fastpath, invariants, keepalive, options, output, path
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import Closed, Connected, Event
-from synfin.engine.handshake import Agreement, effective_mss, header_space, offered_scale, receive_mss, syn_wait
+from synfin.engine.handshake import (
+    Agreement,
+    effective_mss,
+    first_window,
+    header_space,
+    offered_scale,
+    receive_mss,
+)
 from synfin.engine.info import told
 from synfin.engine.observe import Observer
 from synfin.engine.output import CURRENT, NO_ACK
 from synfin.engine.receiver import Receiver
+from synfin.engine.rhythm import Rhythm, rhythm_for
 from synfin.engine.segment import (
     ACK,
     ACK_CHALLENGE,
-    ACK_DELAYED,
     ACK_WINDOW_UPDATE,
     RESET_ABORT,
     RST,
@@ -32,6 +39,7 @@ from synfin.engine.sender import CORK, Sender
 from synfin.engine.seq import MASK
 from synfin.engine.state import State, Trigger
 from synfin.engine.timers import Timers
+from synfin.engine.tuned import receiver_for
 
 WRITE_URGENT: Final = 1  # the last byte of this write is urgent (MSG_OOB)
 WRITE_MORE: Final = 2  # more follows at once: hold back a partial segment (MSG_MORE)
@@ -53,8 +61,8 @@ class Connection(Entry):
     __slots__ = (
         "ack_now", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges_left", "challenges_until", "close_reason",
         "config", "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive", "last_data_recv",
-        "mtu", "narrow", "orphaned", "passive", "receiver", "replies", "scaling", "send_due", "sender", "soft_error",
-        "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
+        "mtu", "narrow", "orphaned", "passive", "receiver", "replies", "rhythm", "scaling", "send_due", "sender",
+        "soft_error", "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +72,8 @@ class Connection(Entry):
         self.config: TcpConfig = config
         self.mtu: int = mtu
         self.sender: Sender = Sender(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
-        self.receiver: Receiver = Receiver(config, receive_mss(config, key, mtu))
+        self.receiver: Receiver = receiver_for(config, receive_mss(config, key, mtu))
+        self.rhythm: Rhythm | None = rhythm_for(config)  # None: ACKs are counted
         self.timers: Timers = Timers()
         self.passive: bool = False
         self.established: bool = False  # ESTABLISHED has been reached
@@ -119,7 +128,8 @@ class Connection(Entry):
         connection = cls(key, config, iss, ts_offset, mtu, observer)
         connection.passive = True
         connection.state = State.SYN_RECEIVED  # the listener reported the move when it made the record
-        connection.receiver.syn_window()  # its SYN,ACK has offered this
+        receiver, stamped = connection.receiver, syn.has_timestamps and config.timestamps
+        receiver.syn_window(first_window(config, receiver.capacity, receiver.mss, stamped))  # its SYN,ACK has offered this
         connection.take_syn(syn, now)
         connection.bare_segs_in = 1
         connection.handshake_lost = sent_at < 0
@@ -212,58 +222,15 @@ class Connection(Entry):
         first = self.timers.earliest()
         if first == NEVER:
             return NEVER
-        limit = self._give_up_at()
+        limit = expiry.give_up_at(self)
         return limit if limit < first else first
-
-    def _give_up_at(self) -> int:
-        """When the user timeout, or R2 for a SYN, is reached (3.8.3)."""
-        if self.state in OPENING:
-            return self.syn_since + self.config.syn_timeout
-        return self.sender.user_deadline(self.user_timeout)
 
     # --- timers
 
     def handle_timers(self, now: int) -> None:
         """Act on every timer whose time has come (3.10.8)."""
-        timers = self.timers
-        if self.state in OVER:
-            return
-        if timers.earliest() != NEVER and now >= self._give_up_at():
-            self.tell_timer("user timeout", "", now)
-            self.finish(Trigger.USER_TIMEOUT, CloseReason.TIMED_OUT, now)
-            return
-        if now >= timers.retransmission:
-            self._retransmission_timeout(now)
-        if now >= timers.persist:
-            timers.persist = NEVER
-            self.tell_timer("persist", "", now)
-            self.sender.persist_timeout()
-            self.send_due = True
-        if now >= timers.delayed_ack:
-            timers.delayed_ack = NEVER
-            self.tell_timer("delayed ACK", "", now)
-            self.owe_ack(ACK_DELAYED)
-        if now >= timers.keepalive:
-            keepalive.handle_timer(self, now)
-        if now >= timers.fin_wait_2:
-            self.tell_timer("FIN-WAIT-2", "", now)
-            self.finish(Trigger.ORPHAN_TIMEOUT, CloseReason.ORPHANED, now)
-
-    def _retransmission_timeout(self, now: int) -> None:
-        sender = self.sender
-        self.timers.retransmission = NEVER
-        self.send_due = True
-        if self.state in OPENING:
-            self.handshake_lost = self.syn_again = self.syn_due = True
-            sender.timeouts += 1
-            sender.rtt.back_off()
-            self.tell_timer("handshake", str(syn_wait(self.config, sender.rtt.rto, sender.timeouts)), now)
-            return
-        if self.narrow is not None:
-            path.timed_out(self, now)
-        sender.retransmission_timeout()
-        self.tell_timer("retransmission", str(sender.rtt.rto), now)
-        self.tell_congestion("timeout", now)
+        if self.state not in OVER:
+            expiry.act(self, now)
 
     def tell_timer(self, timer: str, detail: str, now: int) -> None:
         """Tell the observer that a timer acted."""
@@ -302,8 +269,12 @@ class Connection(Entry):
             flags &= ~WRITE_URGENT  # the urgent point is the end of the whole: it comes with the rest
         if not count:
             return 0
-        sender.more = sender.more & CORK | flags & WRITE_MORE
-        sender.buffer.append(data, flags & WRITE_MORE > 0)
+        more = flags & WRITE_MORE
+        sender.more = sender.more & CORK | more
+        if self.config.push_half_window:
+            reach = min(sender.congestion.cwnd, sender.snd_wnd)
+            sender.buffer.expect(self.unsent(), sender.mss, sender.max_snd_wnd, reach)
+        sender.buffer.append(data, more > 0)
         if flags & WRITE_URGENT:
             base = sender.snd_una + (1 if self.state in OPENING else 0)  # the SYN comes before the bytes
             sender.snd_up = (base + sender.buffer.size) & MASK
@@ -332,6 +303,8 @@ class Connection(Entry):
     def window_may_open(self) -> None:
         """Something was read, or the buffer has grown: perhaps the peer is to be told."""
         if not self.receiver.fin_received and self.established and self.state not in OVER:
+            if self.rhythm is not None:
+                self.rhythm.read(self)
             if self.receiver.update_due():
                 self.owe_ack(ACK_WINDOW_UPDATE)
 

@@ -55,5 +55,5 @@ def take(c: "Connection", seg: Segment, now: int) -> bool:
         sender.max_snd_wnd = window
     if count:
         receiver.deliver(seg.payload)
-        schedule_ack(c, count, seg.segments, now)
+        schedule_ack(c, count, seg, now)
     return True

@@ -49,8 +49,20 @@ def header_space(key: bytes) -> int:
 
 def receive_mss(config: TcpConfig, key: bytes, mtu: int) -> int:
     """The MSS option we send: from the MTU, not lowered by options (RFC 6691), or as configured."""
-    from_mtu = mtu - header_space(key)
-    return min(config.mss, from_mtu) if config.mss else from_mtu
+    told = config.advertised_mss or mtu - header_space(key)
+    return min(config.mss, told) if config.mss else told
+
+
+def first_window(config: TcpConfig, buffer: int, mss: int, timestamps: bool) -> int:
+    """The window of our SYN or SYN,ACK, never scaled (RFC 7323 2.2), in bytes, for a `buffer` of so many, when our MSS option
+    says `mss` and both sides have agreed on `timestamps`."""
+    mss -= TIMESTAMP_SPACE if timestamps else 0
+    window = buffer
+    if config.syn_window_whole and window > mss:
+        window -= window % mss
+    if config.initial_receive_window:
+        window = min(window, config.initial_receive_window * mss)
+    return min(window, MAX_WINDOW)
 
 
 def default_mss(key: bytes) -> int:
@@ -79,21 +91,27 @@ class Agreement:
 class Offer:
     """What the SYN,ACKs of a listener tell of us, as long as its `config` stays the same."""
 
-    __slots__ = ("config", "mss4", "mss6", "shift", "window")
+    __slots__ = ("config", "mss4", "mss6", "shift")
 
     def __init__(self, config: TcpConfig, mtu: int) -> None:
         self.config: TcpConfig = config
         self.mss4: int = receive_mss(config, bytes(IP4_KEY), mtu)
         self.mss6: int = receive_mss(config, b"", mtu)
         self.shift: int = offered_scale(config, config.receive_buffer)
-        self.window: int = min(config.receive_buffer, MAX_WINDOW)  # never scaled here (RFC 7323 2.2)
 
-    def syn_ack(self, key: bytes, iss: int, irs: int, scaling: bool, sack: bool, reason: int) -> OutgoingSyn:
+    def window(self, key: bytes, stamped: bool) -> int:
+        """What the SYN,ACK to the peer in `key` offers, in bytes; `stamped`: timestamps are agreed on."""
+        mss = self.mss4 if len(key) == IP4_KEY else self.mss6
+        return first_window(self.config, self.config.receive_buffer, mss, stamped)
+
+    def syn_ack(
+        self, key: bytes, iss: int, irs: int, scaling: bool, sack: bool, stamped: bool, reason: int
+    ) -> OutgoingSyn:
         """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with window scale and SACK permitted when the SYN had them (`scaling`, `sack`)
-        and config has."""
+        and config has; the timestamps, when they are agreed on (`stamped`), are the caller's to fill in."""
         config = self.config
         out = OutgoingSyn(
-            iss, (irs + 1) & MASK, SYN | ACK, self.window, reason, config.syn_options, config.syn_padding
+            iss, (irs + 1) & MASK, SYN | ACK, self.window(key, stamped), reason, config.syn_options, config.syn_padding
         )
         out.sack_permitted = sack and config.sack
         out.mss = self.mss4 if len(key) == IP4_KEY else self.mss6

@@ -77,9 +77,9 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_snd_wscale": sender.shift,
         "tcpi_rcv_wscale": receiver.shift if c.scaling else 0,
         "tcpi_rto": rtt.rto // MICROSECOND,
-        "tcpi_ato": c.config.delayed_ack // MICROSECOND,
+        "tcpi_ato": (c.config.delayed_ack if c.rhythm is None else c.rhythm.wait) // MICROSECOND,
         "tcpi_snd_mss": mss,
-        "tcpi_rcv_mss": receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0),
+        "tcpi_rcv_mss": _full_segment(c),
         "tcpi_unacked": outstanding,
         "tcpi_retrans": _retransmitted(c),
         "tcpi_last_data_sent": (now - sender.last_sent) // MILLISECOND if sender.last_sent >= 0 else 0,
@@ -104,6 +104,13 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_snd_wnd": sender.snd_wnd,
         "tcpi_rcv_wnd": receiver.rcv_wnd,
     }
+
+
+def _full_segment(c: "Connection") -> int:
+    """What the peer's full segments are taken to hold, in bytes."""
+    if c.rhythm is not None and c.rhythm.full:
+        return c.rhythm.full
+    return c.receiver.mss - (TIMESTAMP_SPACE if c.agreed_timestamps else 0)
 
 
 def _threshold(ssthresh: int, mss: int) -> int:

@@ -212,7 +212,7 @@ class Listener(Entry):
             return None
         if not self._passes_paws(key, record, seg, now):
             return None
-        if not self._in_window(record, seg):
+        if not self._in_window(key, record, seg):
             if flags & RST:
                 self._drop(DropReason.RST_OUT_OF_WINDOW, key, seg, now)
             else:
@@ -260,7 +260,7 @@ class Listener(Entry):
         self.replies.append((key, self._syn_ack(key, record, RETRANSMIT_HANDSHAKE, now)))
 
     def _passes_paws(self, key: bytes, record: HalfOpen, seg: Segment, now: int) -> bool:
-        if not self.config.timestamps or not record.has_timestamps or seg.flags & RST:
+        if not self._stamped(record) or seg.flags & RST:
             return True
         if not seg.has_timestamps:  # RFC 7323 3.2
             self._drop(DropReason.PAWS, key, seg, now)
@@ -271,9 +271,9 @@ class Listener(Entry):
             return False
         return True
 
-    def _in_window(self, record: HalfOpen, seg: Segment) -> bool:
+    def _in_window(self, key: bytes, record: HalfOpen, seg: Segment) -> bool:
         """First check: RCV.NXT is IRS + 1, RCV.WND what the SYN,ACK said, which is never 0."""
-        window = self._offered().window
+        window = self._offered().window(key, self._stamped(record))
         length = seg.length
         ahead = (seg.seq - record.irs - 1) & MASK
         return ahead < window or (length > 0 and (ahead + length - 1) & MASK < window)
@@ -342,7 +342,7 @@ class Listener(Entry):
         mss = seg.mss if seg.mss > 0 else default_mss(key)
         iss = self.cookies.make(key, seg.seq, mss, options, shift, now)
         sack = options != NO_TIMESTAMPS and options & SACK_BIT != 0
-        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, sack, SYN_ACK_COOKIE)
+        out = offer.syn_ack(key, iss, seg.seq, options & NO_SCALING != NO_SCALING, sack, stamped, SYN_ACK_COOKIE)
         if stamped:
             out.has_timestamps = True
             out.tsval = timestamp(self._clock(key, now), options)
@@ -441,8 +441,13 @@ class Listener(Entry):
     def _scaling(self, record: HalfOpen) -> bool:
         return self.config.window_scaling and record.marks & NO_SHIFT != NO_SHIFT
 
+    def _stamped(self, record: HalfOpen) -> bool:
+        return self.config.timestamps and record.has_timestamps
+
     def _syn_ack(self, key: bytes, record: HalfOpen, reason: int, now: int) -> Outgoing:
-        segment = self._offered().syn_ack(key, record.iss, record.irs, self._scaling(record), record.sack_permitted, reason)
+        segment = self._offered().syn_ack(
+            key, record.iss, record.irs, self._scaling(record), record.sack_permitted, self._stamped(record), reason
+        )
         self._stamp(key, segment, record, now)
         return segment
 
@@ -453,13 +458,15 @@ class Listener(Entry):
         record.answers += 1
         self._queue.update(key, record)
         offer = self._offered()
-        window = offer.window >> offer.shift if self._scaling(record) else offer.window
+        window = offer.window(key, self._stamped(record))
+        if self._scaling(record):
+            window >>= offer.shift
         segment = Outgoing((record.iss + 1) & MASK, (record.irs + 1) & MASK, ACK, window, reason)
         self._stamp(key, segment, record, now)
         self.replies.append((key, segment))
 
     def _stamp(self, key: bytes, segment: Outgoing, record: HalfOpen, now: int) -> None:
-        if self.config.timestamps and record.has_timestamps:
+        if self._stamped(record):
             segment.has_timestamps = True
             segment.tsval = self._clock(key, now)
             segment.tsecr = record.ts_recent

@@ -54,6 +54,9 @@ def change(c: "Connection", name: str, value: int, now: int) -> None:
 
 def _quick_acks(c: "Connection", count: int) -> None:
     """The next `count` ACKs go at once, until we send data; one that waits goes now."""
+    if c.rhythm is not None:
+        c.rhythm.quick_acks(c, count > 0)
+        return
     c.receiver.quick = count
     c.receiver.quick_since = c.data_segs_out
     if count and c.timers.delayed_ack != NEVER:

@@ -7,8 +7,8 @@ ride on. Knows a Connection and its parts; changes no state but what sending its
 from typing import TYPE_CHECKING, Final
 
 from synfin.engine import path
-from synfin.engine.config import NEVER
-from synfin.engine.handshake import syn_wait
+from synfin.engine.config import NEVER, SECOND
+from synfin.engine.handshake import first_window, syn_wait
 from synfin.engine.plan import Plan
 from synfin.engine.segment import (
     ACK,
@@ -29,6 +29,7 @@ from synfin.engine.segment import (
     Outgoing,
     OutgoingSyn,
 )  # fmt: skip
+from synfin.engine.sendbuffer import LARGEST_PIECE
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.state import State
 
@@ -54,7 +55,8 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         out.append(_syn(c, now))
         return
     if c.state in SENDING:
-        sender = c.sender
+        sender, config = c.sender, c.config
+        first = len(out)
         if c.narrow is not None:
             path.widen(c, now)
         persist = c.timers.persist
@@ -64,11 +66,13 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             if room <= 0:
                 c.send_due = sender.has_work()
                 break
-            plan = sender.next_plan(now, c.timers, c.config.persist_max)
+            plan = sender.next_plan(now, c.timers, config.persist_max)
             if plan is None:
                 break
             out.append(_data(c, plan, now))
             room -= plan.count + 1
+        if config.push_burst:
+            _push_bursts(c, out, first)
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
@@ -103,16 +107,17 @@ def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, paylo
 
 def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     sender = c.sender
+    buffer = sender.buffer
     count = plan.count
     offset = (plan.seq - sender.snd_una) & MASK
-    payload = sender.buffer.view(offset, count) if count else b""
+    payload = buffer.view(offset, count) if count else b""
     flags = ACK
     if count:
         rule = c.config.push
         if rule == "empty":
-            if offset + count == sender.buffer.size and not sender.more:
+            if offset + count == buffer.size and not sender.more:
                 flags |= PSH  # the segment that empties the send queue (3.9.1.2)
-        elif rule == "write" and sender.buffer.ends_write(offset + count):
+        elif rule == "write" and buffer.ends_write(offset + count):
             flags |= PSH
     reason = plan.reason
     if plan.fin:
@@ -131,7 +136,35 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     else:
         c.bare_segs_out += 1
     sender.sent(plan, now, c.timers)
+    if c.rhythm is not None and count:
+        c.rhythm.sent(c, now)
     return segment
+
+
+def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
+    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, from index `first` on. A burst has as many segments
+    as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize), at least as configured."""
+    sender = c.sender
+    congestion, srtt = sender.congestion, sender.rtt.srtt
+    size = c.config.push_burst
+    if srtt > 0:
+        tenths = 20 if 2 * congestion.cwnd < congestion.ssthresh else 12
+        share = congestion.cwnd * tenths * SECOND // (10 * 1024 * srtt)
+        size = max(size, min(share, LARGEST_PIECE) // sender.mss)
+    else:
+        size = LARGEST_PIECE // sender.mss
+    burst = 0
+    for at in range(first, len(out)):
+        segment = out[at]
+        if segment.reason != NEW_DATA or not segment.payload:
+            burst = 0
+            continue
+        burst += -(-len(segment.payload) // sender.mss)
+        last = at + 1 == len(out) or out[at + 1].reason not in (NEW_DATA, FIN_SENT)
+        if burst > 1 and (burst >= size or last):
+            segment.flags |= PSH
+        if segment.flags & PSH or burst >= size:
+            burst = 0
 
 
 def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int) -> Outgoing:
@@ -157,14 +190,15 @@ def _syn(c: "Connection", now: int) -> Outgoing:
         c.config = c.config.replace(timestamps=False, window_scaling=False, sack=False, syn_bare_after=0)
     config = c.config
     reason = RETRANSMIT_HANDSHAKE if c.syn_again else (SYN_ACK if both else SYN_OPEN)
-    window = c.receiver.syn_window()
+    stamped = c.agreed_timestamps if both else config.timestamps
+    window = c.receiver.syn_window(first_window(config, c.receiver.capacity, c.receiver.mss, both and stamped))
     segment = OutgoingSyn(
         c.sender.iss, c.receiver.rcv_nxt if both else 0, SYN | ACK if both else SYN, window, reason, config.syn_options,
         config.syn_padding,
     )  # fmt: skip
     segment.mss = c.receiver.mss
     segment.sack_permitted = config.sack and not both
-    if c.agreed_timestamps if both else config.timestamps:
+    if stamped:
         segment.has_timestamps = True
         segment.tsval = c.timestamp(now)
         segment.tsecr = c.ts_recent

@@ -39,8 +39,9 @@ class Receiver:
         self.rcv_edge: int = 0
         self._goal: int = 0  # the edge before rounding up to the window scale
         self.last_ack_sent: int = 0
-        self.quick: int = config.quick_acks  # ACKs that go at once, as long as we have sent no more text than
-        self.quick_since: int = 0  # so many segments
+        # ACKs that go at once, as long as we have sent no more text than `quick_since` segments; a Rhythm finds its own.
+        self.quick: int = config.quick_acks if config.ack_rule == "count" else 0
+        self.quick_since: int = 0
         self.unacked: int = 0  # full-sized segments since the last ACK
         self.size: int = 0
         self._chunks: deque[bytes | memoryview] | None = None
@@ -65,9 +66,9 @@ class Receiver:
         self.rcv_nxt = self.last_ack_sent = self.rcv_up = (irs + 1) & MASK
         self.rcv_edge = self._goal = (self.rcv_nxt + offered) & MASK
 
-    def syn_window(self) -> int:
-        """The window field of a SYN or SYN,ACK that leaves now: never scaled (RFC 7323 2.2), never less than before."""
-        edge = (self.rcv_nxt + min(self.capacity, 0xFFFF)) & MASK
+    def syn_window(self, window: int) -> int:
+        """The window field of a SYN or SYN,ACK that leaves now and is to say `window`: never less than before."""
+        edge = (self.rcv_nxt + window) & MASK
         if (edge - self.rcv_edge) & MASK < HALF:
             self.rcv_edge = self._goal = edge
         return min((self.rcv_edge - self.rcv_nxt) & MASK, 0xFFFF)
@@ -279,6 +280,10 @@ class Receiver:
         return b"".join(parts)
 
     # --- the window we offer
+
+    def room(self) -> int:
+        """The window that the buffer has room for now, in bytes, as it is rounded up on the wire."""
+        return (max(self.capacity - self.size, 0) + (1 << self.shift) - 1) >> self.shift << self.shift
 
     def advance_edge(self) -> None:
         """Move the right edge where silly-window avoidance allows it (3.8.6.2.2), never to the left."""

@@ -13,6 +13,8 @@ from synfin.engine.segment import Buffer
 JOIN: Final = 4096  # bytes: chunks up to this size are joined
 VIEW: Final = 8192  # bytes: from this size on a view is cheaper than a copy
 COMPACT: Final = 64  # chunks that may be spent before the lists are cut
+LARGEST_PIECE: Final = 65_215  # bytes: what Linux hands to a device at once, besides headers
+TINY_WINDOW: Final = 536  # bytes: half of such a window would be too little (tcp_bound_to_half_wnd)
 
 
 class SendBuffer:
@@ -61,6 +63,9 @@ class SendBuffer:
             del self._chunks[:head], starts[:head]
             head = 0
         self._head = head
+
+    def expect(self, unsent: int, mss: int, window: int, reach: int) -> None:
+        """More is about to be appended: see HalvedBuffer."""
 
     def ends_write(self, offset: int) -> bool:
         """Whether what was written at once ended `offset` bytes from the first byte."""
@@ -117,3 +122,64 @@ class MarkedBuffer(SendBuffer):
         position = self.base + offset
         at = bisect_left(self._ends, position)
         return at < len(self._ends) and self._ends[at] == position
+
+
+class HalvedBuffer(MarkedBuffer):
+    """A MarkedBuffer for TcpConfig.push_half_window: a write that is longer than half of the peer's largest window is pushed
+    after such halves too, as Linux has it (tcp_sendmsg_locked, forced_push).
+
+    What is written fills pieces of whole segments, at most half of that window each (tcp_xmit_size_goal). A piece that is full
+    goes as far as it may; what is written next joins the rest of it, and a push moves to the end of what has joined.
+    """
+
+    __slots__ = ("_half", "_mss", "_piece", "_pushed", "_reach", "_start")
+
+    def __init__(self, base: int = 0) -> None:
+        super().__init__(base)
+        self._half: int = 0
+        self._mss: int = 1
+        self._piece: int = LARGEST_PIECE
+        self._pushed: int = base  # position of the last push
+        self._start: int = base  # where the last piece begins, as far as it has not gone
+        self._reach: int = base  # what lies before may go
+
+    def expect(self, unsent: int, mss: int, window: int, reach: int) -> None:
+        """What is appended next meets a peer whose largest window was `window` bytes; `unsent` bytes have never gone, `reach`
+        may be in flight, segments hold `mss`."""
+        self._half = window >> 1
+        largest = min(LARGEST_PIECE, self._half if window > TINY_WINDOW else window)
+        self._piece = max(largest - largest % mss, mss)
+        self._mss = mss
+        self._start = max(self._start, self.base + self.size - unsent)
+        self._reach = self.base + reach
+
+    def append(self, data: Buffer, more: bool = False) -> None:
+        """See SendBuffer."""
+        begin = self.base + self.size
+        SendBuffer.append(self, data)
+        end = self.base + self.size
+        if self._ends and self._ends[-1] == begin and self._start < begin < self._start + self._piece:
+            self._ends.pop()  # it joins what has not gone
+        pushed = False
+        while (full := self._start + self._piece) < end:
+            if full - self._pushed > self._half:
+                pushed, self._pushed = True, full
+            gone = min(full, self._reach)
+            gone -= (gone - self._start) % self._mss
+            if self._start < gone < full:
+                self._start = gone
+                continue
+            if pushed:
+                self._ends.append(full)
+            pushed, self._start = False, full
+        if not more or end - self._pushed > self._half:
+            pushed, self._pushed = True, end
+        if pushed:
+            self._ends.append(end)
+
+
+def buffer_for(push: str, halves: bool) -> SendBuffer:
+    """The buffer that TcpConfig.push and push_half_window ask for."""
+    if push != "write":
+        return SendBuffer()
+    return HalvedBuffer() if halves else MarkedBuffer()

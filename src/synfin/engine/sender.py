@@ -18,7 +18,7 @@ from synfin.engine.congestion import Congestion, make
 from synfin.engine.plan import Plan
 from synfin.engine.rtt import RttEstimator
 from synfin.engine.segment import FAST_RETRANSMIT, NEW_DATA, RETRANSMIT_OPENED, RETRANSMIT_TIMEOUT, WINDOW_PROBE
-from synfin.engine.sendbuffer import MarkedBuffer, SendBuffer
+from synfin.engine.sendbuffer import SendBuffer, buffer_for
 from synfin.engine.seq import HALF, MASK
 from synfin.engine.timers import Timers
 
@@ -39,7 +39,7 @@ class Sender:
     )  # fmt: skip
 
     def __init__(self, config: TcpConfig, iss: int, mss: int) -> None:
-        self.buffer: SendBuffer = MarkedBuffer() if config.push == "write" else SendBuffer()
+        self.buffer: SendBuffer = buffer_for(config.push, config.push_half_window)
         self.capacity: int = config.send_buffer
         self.rtt: RttEstimator = RttEstimator(config)
         self.congestion: Congestion = make(config, mss)
@@ -356,10 +356,10 @@ class Sender:
         window = max(self.snd_wnd, 1)
         ahead = (self.resend - self.snd_una) & MASK
         room = min(self.congestion.cwnd, window + (1 << self.shift) - 1) - ahead
-        if room <= 0:
-            return None
         plan = self._resend_plan(self.resend, self.resend_end, self.resend_reason)
-        if plan.count > room and plan.count > 1:
+        if room <= 0 or (ahead and plan.count > room):  # a whole one, once the ACK of what goes before lets it (3.8.6.2.1)
+            return None
+        if plan.count > room:
             plan.count = room
             plan.fin = False
         elif plan.count < self.mss and not self.fin_sent:

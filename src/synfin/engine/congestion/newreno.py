@@ -46,3 +46,24 @@ class NewReno(Congestion):
             self.ssthresh = max(flight // 2, 2 * self.mss)
         self.cwnd = self.mss
         self.bytes_acked = 0
+
+
+class CountingNewReno(NewReno):
+    """NewReno whose slow start counts what an ACK acknowledges, up to `limit` segments, 0 for all of it (RFC 3465 2.2):
+    TcpConfig.slow_start_segments. RFC 5681 3.1 has one segment."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self, mss: int, segments: int, limit: int) -> None:
+        super().__init__(mss, segments)
+        self.limit: int = limit
+
+    def on_ack(self, acked: int) -> None:
+        if self.cwnd >= self.ssthresh:
+            super().on_ack(acked)
+        elif self.limit:
+            self.cwnd += min(acked, self.limit * self.mss)
+        else:  # what goes beyond ssthresh counts there (tcp_slow_start)
+            grown = min(acked, self.ssthresh - self.cwnd)
+            self.cwnd += grown
+            super().on_ack(acked - grown)

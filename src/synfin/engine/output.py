@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from synfin.engine.connection import Connection
 
 NO_ACK: Final = -1  # in `ack_now`: none is owed
-CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
+CURRENT: Final = -1  # in a reply: SND.NXT (`bare_seq`) and RCV.NXT of the moment it is built
 SENDING: Final = (
     State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK,
 )  # fmt: skip
@@ -79,7 +79,10 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             c.ack_now = URGENT_NOTICE
     if c.ack_now != NO_ACK:
         c.bare_segs_out += 1
-        out.append(_segment(c, now, c.sender.snd_nxt, ACK, c.ack_now, b""))
+        seq = c.sender.snd_nxt
+        if (seq - c.sender.snd_una) & MASK > c.sender.snd_wnd:
+            seq = c.sender.bare_seq()
+        out.append(_segment(c, now, seq, ACK, c.ack_now, b""))
 
 
 def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer) -> Outgoing:
@@ -171,7 +174,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
     c.bare_segs_out += 1
     if flags & RST:
         segment = Outgoing(
-            c.sender.snd_nxt if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
+            c.sender.bare_seq() if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
         )
         if c.config.reset_window and flags & ACK:
             segment.window = c.receiver.window_field()
@@ -180,7 +183,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    return _segment(c, now, c.sender.snd_nxt if seq == CURRENT else seq, flags, reason, b"")
+    return _segment(c, now, c.sender.bare_seq() if seq == CURRENT else seq, flags, reason, b"")
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:

@@ -1,4 +1,4 @@
-"""Selective acknowledgment, what the receiver tells: RFC 2018 2 to 5."""
+"""Selective acknowledgment, what the receiver tells: RFC 2018 2 to 8."""
 
 import pytest
 
@@ -324,17 +324,17 @@ def test_a_fin_that_ends_the_hole_ends_the_blocks() -> None:
     assert stream.says() == "21"
 
 
-# --- 5: the examples
+# --- 7: the examples
 
 
 def test_example_case_1_the_last_four_of_eight_are_lost() -> None:
-    """5, case 1: nothing is held, so no option."""
+    """7, case 1: nothing is held, so no option."""
     stream = Stream(first=5000)
     assert [stream.gets(place, place + 500) for place in range(5000, 7000, 500)] == ["5500", "6000", "6500", "7000"]
 
 
 def test_example_case_2_the_first_of_eight_is_lost() -> None:
-    """5, case 2."""
+    """7, case 2."""
     stream = Stream(first=5000)
     assert [stream.gets(place, place + 500) for place in range(5500, 9000, 500)] == [
         "5000 [5500-6000]", "5000 [5500-6500]", "5000 [5500-7000]", "5000 [5500-7500]", "5000 [5500-8000]",
@@ -343,7 +343,7 @@ def test_example_case_2_the_first_of_eight_is_lost() -> None:
 
 
 def test_example_case_3_every_second_is_lost_and_two_come_late() -> None:
-    """5, case 3, with the fourth segment and then the second, which arrive out of order."""
+    """7, case 3, with the fourth segment and then the second, which arrive out of order."""
     stream = Stream(first=5000)
     assert stream.gets(5000, 5500) == "5500"
     assert stream.gets(6000, 6500) == "5500 [6000-6500]"

@@ -66,6 +66,20 @@ def space(found: Blocks) -> int:
     return HEAD + BLOCK * len(found) if found else 0
 
 
+def tells_duplicate(found: Blocks, ack: int) -> bool:
+    """Whether the first of `found`, on a segment with SEG.ACK `ack`, is a D-SACK block: it ends before SEG.ACK, or lies in the
+    second (RFC 2883 4)."""
+    if not found:
+        return False
+    left, right = found[0]
+    if (ack - right) & MASK < HALF:  # seq inline: right =< SEG.ACK
+        return True
+    if len(found) == 1:
+        return False
+    size = (found[1][1] - found[1][0]) & MASK
+    return (left - found[1][0]) & MASK < size and (right - found[1][0]) & MASK <= size
+
+
 def before(c: "Connection", seq: int, length: int) -> Edges:
     """Which of the `length` numbers at `seq` lie before RCV.NXT and have been received: their edges, or NOTHING.
 

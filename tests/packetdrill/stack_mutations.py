@@ -203,6 +203,11 @@ def _edges(left: int, right: int) -> Callable[[Any], Any]:
     return _returns(lambda found: [((start + left) & MASK, (end + right) & MASK) for start, end in found])
 
 
+def _as_they_came(original: Any) -> Any:
+    """Blocks by the arrival of the first byte of each."""
+    return lambda held, number, count, rcv_nxt: original(held, -1, count, rcv_nxt)
+
+
 def _four_blocks(original: Any) -> Any:
     """As many blocks as there is room for without timestamps; so those go."""
 
@@ -310,12 +315,12 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("no simultaneous open", arrives, "_completes_simultaneous_open", _instead(False)),
     # selective acknowledgment
     _patched("no SACK is sent", sack, "blocks", _instead(())),
-    _patched("SACK blocks by number, not by recency", Reassembly, "blocks", _returns(sorted)),
-    _patched("SACK blocks in the order of their arrival", Reassembly, "_reached", _nothing),
-    _patched("the segment's block is not the first", Reassembly, "blocks", _returns(lambda found: found[::-1])),
-    _patched("left edge of a block one too low", Reassembly, "blocks", _edges(-1, 0)),
-    _patched("right edge of a block one too high", Reassembly, "blocks", _edges(0, 1)),
-    _patched("right edge of a block one too low", Reassembly, "blocks", _edges(0, -1)),
+    _patched("SACK blocks by number, not by recency", Reassembly, "report", _returns(sorted)),
+    _patched("SACK blocks in the order of their arrival", Reassembly, "report", _as_they_came),
+    _patched("the segment's block is not the first", Reassembly, "report", _returns(lambda found: found[::-1])),
+    _patched("left edge of a block one too low", Reassembly, "report", _edges(-1, 0)),
+    _patched("right edge of a block one too high", Reassembly, "report", _edges(0, 1)),
+    _patched("right edge of a block one too low", Reassembly, "report", _edges(0, -1)),
     _patched("one SACK block fewer than there is room for", sack, "OPTIONS", lambda room: room - 8),
     _patched("a fourth block instead of timestamps", output, "_segment", _four_blocks),
     _patched("no SACK block on segments with data", sack, "beside_data", _instead(())),

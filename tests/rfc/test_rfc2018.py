@@ -283,7 +283,7 @@ def test_answers_that_wait_name_each_its_own_segment_first() -> None:
     for place in (100, 300, 200):
         stream.hears(place, place + 10)
     assert stream.says() == (
-        "0 [100-110] [200-210] [300-310]; 0 [300-310] [200-210] [100-110]; 0 [200-210] [300-310] [100-110]"
+        "0 [100-110] [200-210] [300-310]; 0 [300-310] [100-110] [200-210]; 0 [200-210] [300-310] [100-110]"
     )
     stream.hears(110, 120)
     stream.hears(0, 100)

@@ -1,6 +1,6 @@
 """Out-of-order bytes that wait for what is missing before them (RFC 9293 3.10.7.4, seventh check).
 
-Owns the runs: sorted, with a hole between any two, the bytes that came first win; and the order in which segments reached them,
+Owns the runs: sorted, with a hole between any two, the bytes that came first win; and the order in which they were reported,
 which the blocks of a SACK option follow (RFC 2018 4). What is contiguous is one run, so that one
 loss costs one of them however much follows it; the number of runs is bounded, and within a run small pieces are joined, so that
 a peer that sends a byte at a time costs no more than what it sends. Knows RCV.NXT only as an argument.
@@ -70,7 +70,7 @@ class Run:
 
 class Reassembly:
     """Runs of sequence numbers with their bytes, at most `limit` of them. `recent` has the same runs in the order in which they
-    were reached last, the latest at the end."""
+    came up or were reported first, the latest at the end."""
 
     __slots__ = ("limit", "recent", "runs")
 
@@ -85,7 +85,6 @@ class Reassembly:
         runs = self.runs
         if runs and ((runs[-1].seq - rcv_nxt) & MASK) + runs[-1].size == begin:
             runs[-1].append(payload)  # the usual case after a loss: behind all that is kept
-            self._reached(runs[-1])
             return len(payload)
         # The runs that `payload` overlaps or touches.
         first = self._ends_from(begin, rcv_nxt)
@@ -102,13 +101,6 @@ class Reassembly:
     def _ends_from(self, ahead: int, rcv_nxt: int) -> int:
         """The place of the first run that ends at least `ahead` bytes after `rcv_nxt`."""
         return bisect_left(self.runs, ahead, key=lambda run: ((run.seq - rcv_nxt) & MASK) + run.size)
-
-    def _reached(self, run: Run) -> None:
-        """A segment has brought bytes of `run`, new or not."""
-        recent = self.recent
-        if recent[-1] is not run:
-            recent.remove(run)
-            recent.append(run)
 
     def _join(self, first: int, last: int, begin: int, data: memoryview, rcv_nxt: int) -> int:
         """Make one run of those from `first` up to `last` and of what is new in `data`; returns the bytes taken."""
@@ -132,7 +124,6 @@ class Reassembly:
         if last - first > 1:
             del self.runs[first + 1 : last]
             self.recent = [each for each in self.recent if each.size]
-        self._reached(run)
         return taken
 
     def duplicate(self, seq: int, size: int, rcv_nxt: int) -> tuple[int, int] | None:
@@ -147,16 +138,16 @@ class Reassembly:
         left, right = max(start, begin), min(start + run.size, begin + size)
         return ((rcv_nxt + left) & MASK, (rcv_nxt + right) & MASK) if left < right else None
 
-    def blocks(self, number: int, count: int, rcv_nxt: int) -> list[tuple[int, int]]:
-        """The edges of at most `count` runs: first the one that has the sequence number `number`, where there is one (below 0:
-        none is looked for), then those that were reached last, the latest first."""
-        chosen = self.recent[: -count - 1 : -1]
+    def report(self, number: int, count: int, rcv_nxt: int) -> list[tuple[int, int]]:
+        """The edges of at most `count` runs, those that were reported last first; before all others the one that has the
+        sequence number `number`, where there is one (below 0: none is looked for)."""
         at = self._ends_from(((number - rcv_nxt) & MASK) + 1, rcv_nxt) if number >= 0 else len(self.runs)
-        if at < len(self.runs):
-            run = self.runs[at]
-            if run is not chosen[0] and (number - run.seq) & MASK < run.size:
-                chosen = [run, *[other for other in chosen if other is not run]][:count]
-        return [(run.seq, (run.seq + run.size) & MASK) for run in chosen]
+        if at < len(self.runs) and (number - self.runs[at].seq) & MASK < self.runs[at].size:
+            recent, run = self.recent, self.runs[at]
+            if recent[-1] is not run:
+                recent.remove(run)
+                recent.append(run)
+        return [(run.seq, (run.seq + run.size) & MASK) for run in self.recent[: -count - 1 : -1]]
 
     def take(self, rcv_nxt: int) -> bytes | memoryview | None:
         """Some of the bytes that continue at `rcv_nxt`, removed from here; None when the next number is missing."""

@@ -2,10 +2,11 @@
 
     first block    the duplicate that this ACK answers (D-SACK), where it answers one
     then           the run that holds the segment which this ACK answers, or the duplicate
-    then           the runs that were reached last, the latest first, as many as the header has room for
+    then           the runs that were reported last, the latest first, as many as the header has room for
 
 Owns which blocks a segment carries and how much room they take of one with data. The runs and their order are `reassembly`'s;
-whatever is in a block stays until it is delivered: we never renege (RFC 2018 8). Reads a Connection, changes nothing of it.
+whatever is in a block stays until it is delivered: we never renege (RFC 2018 8). Reads a Connection, changes nothing of it
+but that order.
 
 Every segment that acknowledges while something is held tells of it, data segments too: RFC 2018 4 speaks of all ACKs, and
 Linux (tcp_established_options) and FreeBSD (tcp_output) take it so; both shorten the data by what the option needs. A FIN that
@@ -47,7 +48,7 @@ def blocks(c: "Connection", about: Edges = NOTHING) -> Blocks:
     number = left
     if left == right == fin:
         number = (fin - 1) & MASK if fin >= 0 else NONE  # a FIN alone: the run before it, if there is one, holds it
-    found = [] if held is None else held.blocks(number, room, receiver.rcv_nxt)
+    found = [] if held is None else held.report(number, room, receiver.rcv_nxt)
     if fin >= 0:
         found = [(start, (end + (end == fin)) & MASK) for start, end in found]
     first = [(left, right)] if left != right else []

@@ -38,6 +38,8 @@ def test_no_block_is_sent_unless_both_syns_had_sack_permitted(ours: bool, theirs
     stream = Stream(one=one)
     assert stream.gets(10, 20) == "0"
     assert stream.gets(10, 20) == "0"
+    one.connection.write(b"data has none either", 0)
+    assert stream.says() == "0"
     assert one.connection.info(0)["tcpi_options"] & 2 == 0
 
 
@@ -247,7 +249,7 @@ def test_a_super_segment_has_the_blocks_on_every_piece() -> None:
 
 def test_where_segments_are_small_half_of_each_is_left_to_the_data() -> None:
     """RFC 2018 4 is a SHOULD; blocks that would leave less than half of the segment stay with the ACKs that have no data."""
-    for mss, blocks in ((88, 4), (72, 4), (71, 3), (40, 2), (39, 1), (24, 1), (23, 0), (10, 0)):
+    for mss, blocks in ((88, 4), (72, 4), (71, 3), (40, 2), (39, 1), (24, 1), (23, 0), (10, 0), (7, 0)):
         stream = Stream()
         one = stream.one
         one.connection.set_option("mss", mss, 0)

@@ -280,6 +280,23 @@ def test_a_segment_from_before_the_first_byte_tells_only_of_bytes() -> None:
     assert stream.read() == text(0, 20)
 
 
+def test_text_that_begins_before_the_first_byte_is_new_text() -> None:
+    """4: nothing of it had come, so its ACK may ride on data of ours."""
+    stream = Stream()
+    stream.one.connection.write(b"hello", 0)
+    stream.hears(-1, 10)
+    assert [(stream.shown(out), len(out.payload)) for out in stream.one.out()] == [("10", 5)]
+
+
+def test_after_two_gigabytes_what_lies_ahead_is_still_no_duplicate() -> None:
+    """4, RFC 9293 3.4: numbers are compared within half of their space, however many have been received."""
+    stream = Stream(SACKING.replace(receive_buffer=1000))
+    stream.gets(0, 10)
+    stream.one.connection.receiver.wraps += 1
+    assert stream.gets(2000, 2010) == "10"
+    assert stream.gets(-500, 4) == "10 [-500-4]"
+
+
 def test_what_lies_outside_of_the_window_ahead_is_no_duplicate() -> None:
     """4: it was never taken."""
     stream = Stream(SACKING.replace(receive_buffer=1000))

@@ -75,7 +75,8 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
                 break
             out.append(_data(c, plan, now, carried))
             room -= plan.count + 1
-        sender.mss += taken
+        if taken:
+            sender.mss += taken
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:

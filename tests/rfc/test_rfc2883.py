@@ -195,6 +195,9 @@ def test_blocks_that_touch_are_no_duplicates() -> None:
     assert stream.gets(20, 30) == "0 [10-30]"
     assert stream.gets(5, 10) == "0 [5-30]"
     assert stream.gets(0, 5) == "30"
+    stream.gets(40, 50)
+    stream.gets(60, 70)
+    assert stream.gets(50, 65) == "30 [60-65] [40-70]"
 
 
 @pytest.mark.parametrize(("config", "most"), [(SACKING, 4), (STAMPED, 3)])
@@ -401,6 +404,15 @@ def test_a_duplicate_is_answered_by_an_ack_without_data() -> None:
     stream.hears(5, 15)
     sent = stream.one.out()
     assert [(stream.shown(out), len(out.payload)) for out in sent] == [("15 [5-10] [20-30]", 0), ("15 [20-30]", 5)]
+
+
+def test_without_sack_what_is_new_in_a_segment_is_acknowledged_by_data_of_ours() -> None:
+    """2: nothing is told, so nothing needs an ACK of its own."""
+    stream = Stream(SACKING.replace(sack=False))
+    stream.gets(0, 10)
+    stream.one.connection.write(b"hello", 0)
+    stream.hears(5, 15)
+    assert [(stream.shown(out), len(out.payload)) for out in stream.one.out()] == [("15", 5)]
 
 
 def test_reading_the_stream_gives_each_byte_once() -> None:

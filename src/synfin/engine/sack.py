@@ -106,4 +106,4 @@ def kept(c: "Connection", seq: int, length: int) -> Edges:
 
 def _reports(c: "Connection") -> bool:
     """Whether duplicates are told of."""
-    return c.agreed & SACK > 0 and c.established and c.config.dsack
+    return c.agreed & SACK > 0 and c.config.dsack

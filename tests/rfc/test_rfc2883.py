@@ -395,6 +395,14 @@ def test_a_duplicate_is_answered_at_once_and_a_waiting_ack_with_it() -> None:
     assert stream.one.connection.next_deadline() > SECOND
 
 
+@pytest.mark.parametrize("sack", [True, False])
+def test_a_part_that_had_come_is_answered_at_once_though_it_is_not_told_of(sack: bool) -> None:
+    """2: D-SACK changes what an ACK tells, not when it goes."""
+    stream = Stream(SACKING.replace(sack=sack, dsack=False, delayed_ack=SECOND // 10))
+    assert stream.gets(0, 10) == ""
+    assert stream.gets(5, 20) == "20"
+
+
 def test_a_duplicate_is_answered_by_an_ack_without_data() -> None:
     """RFC 5681 2: so the peer can count it; data of ours follows and tells of what is held only."""
     stream = Stream()

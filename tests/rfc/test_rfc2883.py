@@ -400,6 +400,9 @@ def test_a_part_that_had_come_is_answered_at_once_though_it_is_not_told_of(sack:
     """2: D-SACK changes what an ACK tells, not when it goes."""
     stream = Stream(SACKING.replace(sack=sack, dsack=False, delayed_ack=SECOND // 10))
     assert stream.gets(0, 10) == ""
+    stream.one.now = stream.one.connection.next_deadline()
+    stream.one.connection.handle_timers(stream.one.now)
+    assert stream.says() == "10"
     assert stream.gets(5, 20) == "20"
 
 

@@ -157,8 +157,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    sacks = sack.blocks(c, about) if c.agreed & SACK else sack.NO_BLOCKS
-    return _segment(c, now, c.sender.snd_nxt if seq == CURRENT else seq, flags, reason, b"", sacks)
+    return _segment(c, now, c.sender.snd_nxt if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:

@@ -6,6 +6,7 @@ the stack's (it answers with RST). No state has its own copy of a check.
 
 from typing import TYPE_CHECKING, Final
 
+from synfin.engine import sack
 from synfin.engine.config import MILLISECOND, NEVER, SECOND
 from synfin.engine.errors import CloseReason, DropReason
 from synfin.engine.events import PeerClosed
@@ -147,11 +148,17 @@ def check_paws(c: "Connection", seg: Segment, now: int) -> bool:
     if (seg.tsval - c.ts_recent) & MASK >= HALF and now - c.ts_recent_age < PAWS_VALID:  # seq inline
         c.drop(DropReason.PAWS, seg, now)
         if seg.payload or seg.flags & (SYN | FIN):
-            c.reply(ACK_DUPLICATE)
+            _answer_refused(c, seg)
         else:
             c.challenge(now, ACK_DUPLICATE)
         return False
     return True
+
+
+def _answer_refused(c: "Connection", seg: Segment) -> None:
+    """An ACK for `seg`, which is not taken; it tells what of it is a duplicate, unless it has a SYN."""
+    length = len(seg.payload) + (seg.flags & FIN)
+    c.reply(ACK_DUPLICATE, about=sack.NOTHING if seg.flags & SYN else sack.before(c, seg.seq, length))
 
 
 def note_timestamp(c: "Connection", seg: Segment, now: int) -> None:
@@ -195,7 +202,7 @@ def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
     elif length:
         if c.rhythm is not None and old:
             c.rhythm.repeated(c, ends)
-        c.reply(ACK_DUPLICATE)
+        _answer_refused(c, seg)
     else:
         c.challenge(now, ACK_DUPLICATE)
     return False
@@ -312,10 +319,12 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
     payload = seg.payload
     fin = bool(seg.flags & FIN)
     count = len(payload)
+    again = sack.NOTHING
     behind = (receiver.rcv_nxt - seq) & MASK
     if 0 < behind < HALF:  # seq inline: begins with what we have
         if behind > count:
             return
+        again = sack.before(c, seq, count)
         payload = memoryview(payload)[behind:]
         count -= behind
         seq = receiver.rcv_nxt
@@ -331,21 +340,25 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
         c.reset(RESET_AFTER_CLOSE, Trigger.ABORT, CloseReason.ABORTED, now)
         return
     if seq != receiver.rcv_nxt:
+        again = sack.kept(c, seq, count)
         if count and receiver.store(seq, payload, c.config.reassembly_segments) < 0:
             c.drop(DropReason.REASSEMBLY_FULL, seg, now)
-        c.reply(ACK_DUPLICATE)
-        return
-    if not count:
+        c.reply(ACK_DUPLICATE, about=(seq, seq) if again is sack.NOTHING else again)
         return
     filled = receiver.reassembly is not None
-    receiver.deliver(payload)
-    if filled or 0 < behind < HALF:
-        if c.rhythm is not None:
+    gap = filled or 0 < behind < HALF
+    if filled and again is sack.NOTHING:
+        again = sack.kept(c, seq, count)
+    if count:
+        receiver.deliver(payload)
+        if gap and c.rhythm is not None:
             c.rhythm.heard(c, count, seg, now)
-        if filled:
-            receiver.continue_from_store()
+        receiver.continue_from_store()
+    if again is not sack.NOTHING:
+        c.reply(ACK_DUPLICATE, about=again)
+    elif count and gap:
         c.owe_ack(ACK_DUPLICATE)  # RFC 5681 4.2: at once while there is or was a gap
-    else:
+    elif count:
         schedule_ack(c, count, seg, now)
 
 

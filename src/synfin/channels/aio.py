@@ -43,6 +43,7 @@ class MessageProtocol(asyncio.Protocol):
         self._parts = framing.parts
         self._out: list[Buffer] = []
         self._out_size = 0
+        self._written = 0  # bytes that the transport was given
         self._paused = False
         self._can_write = Waiters(self._loop)
         self._ended: ChannelError | None = None  # why nothing more is received
@@ -80,8 +81,10 @@ class MessageProtocol(asyncio.Protocol):
     def flush(self) -> None:
         """Give what is queued to the transport now."""
         if self._out:
-            out, self._out, self._out_size = self._out, [], 0
-            self.transport.write(b"".join(out))
+            out = b"".join(self._out)
+            self._out, self._out_size = [], 0
+            self._written += len(out)
+            self.transport.write(out)
 
     async def drain(self) -> None:
         """Wait until there is room to send more. Raises as `send`."""

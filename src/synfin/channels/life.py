@@ -182,6 +182,13 @@ class Life:
         self._queue.append(bytes(message))
         return self._acked + len(self._queue)
 
+    def say(self, message: Buffer) -> None:
+        """Queue `message` of a conversation in which a peer that keeps the rules has always acknowledged enough. One that does
+        not ends the life by the ProtocolError that this raises; otherwise as `send`."""
+        if self.error is None and not self.room:
+            self.error = self._wrong(f"{len(self._queue)} messages are not acknowledged", self.settings.queue)
+        self.send(message)
+
     def take(self, now: int) -> bytes | None:
         """The next message for the program, None when there is none yet. Raises the error that ended the connection, and
         ChannelClosed when the peer has said goodbye; both only once all has been taken."""

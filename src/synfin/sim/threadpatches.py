@@ -10,7 +10,7 @@ import queue
 import ssl
 import threading
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from typing import Any, Final
 from synfin.engine.errors import UsageError
 from synfin.sim import timing
 from synfin.sim.runner import Program, run
-from synfin.sim.threads import REAL_JOIN, REAL_START, Threads
+from synfin.sim.threads import REAL_JOIN, REAL_START, ThreadEnded, Threads, WorldThread
 from synfin.sim.world import World
 from synfin.sockets import tls
 from synfin.sockets.blocking import Bell
@@ -33,14 +33,18 @@ _REAL_SLEEP: Final = time.sleep
 
 
 class WorldLock:
-    """threading.Lock among threads of a world; among others, after the run for example, a lock like any other."""
+    """threading.Lock among threads of a world; among others, after the run for example, a lock like any other.
 
-    __slots__ = ("__weakref__", "_lock", "_threads", "_waiting")
+    A thread that is ending cannot wait for one that another holds: it gets ThreadEnded, and may release it all the same, as
+    Condition.wait's callers do, which changes nothing."""
+
+    __slots__ = ("__weakref__", "_lock", "_missed", "_threads", "_waiting")
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._lock = allocate_lock()
         self._waiting: deque[Bell] = deque()
+        self._missed: list[WorldThread | None] = []  # who was to have it and was ending
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See threading.Lock."""
@@ -63,6 +67,9 @@ class WorldLock:
             self._waiting.append(bell)
             try:
                 in_time = bell.wait(until)
+            except ThreadEnded:
+                self._missed.append(threads.present)
+                raise
             finally:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(bell)
@@ -73,9 +80,19 @@ class WorldLock:
 
     def release(self) -> None:
         """See threading.Lock."""
+        if self._missed and self.was_missed():
+            return
         self._lock.release()
         if self._waiting:
             self._waiting.popleft().ring()
+
+    def was_missed(self) -> bool:
+        """Whether the calling thread was to have it and could not, being about to end; told once."""
+        thread = self._threads.present
+        if thread not in self._missed:
+            return False
+        self._missed.remove(thread)
+        return True
 
     def locked(self) -> bool:
         """See threading.Lock."""
@@ -92,6 +109,15 @@ class WorldLock:
         self._waiting.clear()
 
 
+class WorldRLock(threading._PyRLock):  # type: ignore[misc,name-defined]
+    """threading.RLock over a WorldLock."""
+
+    def release(self) -> None:
+        """See threading.RLock."""
+        if self._owner == get_ident() or not self._block.was_missed():
+            super().release()
+
+
 def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
     """(module or class, name, stand-in)."""
 
@@ -102,7 +128,7 @@ def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
         return WorldLock(threads) if here() else allocate_lock()
 
     def rlock(*arguments: Any) -> Any:
-        return threading._PyRLock(*arguments) if here() else _REAL_RLOCK(*arguments)  # type: ignore[attr-defined]
+        return WorldRLock(*arguments) if here() else _REAL_RLOCK(*arguments)
 
     def start(thread: threading.Thread) -> None:
         (threads.start if here() else REAL_START)(thread)

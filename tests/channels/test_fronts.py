@@ -508,3 +508,32 @@ def test_aborting_wakes_a_thread_that_waits_in_receive(ground: Ground) -> None:
 
     assert "reset" in ground.run_blocking(program)
     assert "this side has closed" in told[0]
+
+
+def test_a_reset_that_only_the_shutdown_finds_is_told_in_plain_words(ground: Ground) -> None:
+    async def program() -> Any:
+        told: asyncio.Future[aio.MessageStream] = asyncio.get_running_loop().create_future()
+
+        async def half_heard(stream: aio.MessageStream) -> None:
+            with pytest.raises(ChannelClosed, match="the peer has finished"):
+                await stream.receive(5)
+            await asyncio.sleep(0.3)  # the RST has come, and nobody reads or writes
+            stream.finish()
+            told.set_result(stream)
+
+        with ground.server:
+            server = await aio.serve(half_heard, ground.address, PORT if ground.virtual else 0, LengthHeader(4))
+        async with server:
+            with ground.client:
+                stream = await aio.connect(ground.address, server.port, LengthHeader(4))
+            stream.finish()
+            await asyncio.sleep(0.1)
+            stream.abort()
+            await stream.wait_lost()
+            ended = await told
+            with pytest.raises(PeerLost) as caught:
+                ended.send(b"?")
+            assert caught.value is ended.broken
+            return str(caught.value), isinstance(caught.value.__cause__, OSError)
+
+    assert ground.run(program) == ("the connection broke: Connection reset by peer", True)

@@ -15,6 +15,8 @@ Times are seconds.
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import struct
 from collections import Counter, deque
@@ -28,6 +30,7 @@ from synfin.engine.errors import UsageError
 
 CLOSE_TIMEOUT: Final = 5.0
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for no time
+RESET: Final = os.strerror(errno.ECONNRESET)
 FLUSH: Final = 65_536  # bytes that are written at once, without waiting for the end of the loop's turn
 RECEIVE_QUEUE: Final = 262_144  # bytes of messages that wait to be received before the transport is paused
 
@@ -223,7 +226,8 @@ class MessageProtocol(asyncio.Protocol):
 
 
 def _lost(error: Exception) -> PeerLost:
-    lost = PeerLost(f"the connection broke: {error}")
+    reset = isinstance(error, OSError) and error.errno == errno.ENOTCONN  # found by shutdown, after the RST
+    lost = PeerLost(f"the connection broke: {RESET if reset else error}")
     lost.__cause__ = error
     return lost
 

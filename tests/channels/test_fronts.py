@@ -537,3 +537,53 @@ def test_a_reset_that_only_the_shutdown_finds_is_told_in_plain_words(ground: Gro
             return str(caught.value), isinstance(caught.value.__cause__, OSError)
 
     assert ground.run(program) == ("the connection broke: Connection reset by peer", True)
+
+
+def test_what_answers_a_message_that_came_alone_goes_at_once_and_the_rest_together() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        writes: list[int] = []
+
+        class Watched(aio.MessageStream):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                put = self.transport.write
+
+                def write(data: Any) -> None:
+                    writes.append(len(data))
+                    put(data)
+
+                self.transport.write = write  # type: ignore[method-assign]
+
+        framing, loop = LengthHeader(4), asyncio.get_running_loop()
+        made: list[aio.MessageStream] = []
+        with ground.server:
+            server = await loop.create_server(lambda: Watched(framing, made=made.append), ground.address, PORT)
+        with ground.client:
+            client = await aio.connect(ground.address, PORT, framing)
+        client.send(b"1")
+        await asyncio.sleep(0.1)
+        answering = made[0]
+        answering.send(b"a" * 10)  # before it was received
+        assert writes == [14]
+        answering.send(b"b" * 20)
+        answering.send(b"c" * 30)
+        assert writes == [14]
+        await asyncio.sleep(0.1)
+        assert writes == [14, 58]
+        writes.clear()
+        client.send(b"2")
+        client.send(b"3")  # the client's own turn, in which nothing has come alone
+        await asyncio.sleep(0.1)
+        answering.send(b"d")
+        assert writes == []  # two came, more may be sent
+        await asyncio.sleep(0.1)
+        assert writes == [5]
+        client.abort()
+        await answering.wait_lost()
+        await client.wait_lost()
+        server.close()
+        await server.wait_closed()
+
+    ground.run(program)

@@ -1,7 +1,8 @@
 """Messages over an asyncio connection: the front for event loops, over the kernel's sockets and synfin's alike.
 
 Owns how bytes get from a transport into a decoder and messages into a transport: many small messages become one write a turn of
-the loop, a reader that is slow pauses the transport, a writer waits in `drain`. Knows framings; what messages mean it does not.
+the loop, what answers a single message goes at once, a reader that is slow pauses the transport, a writer waits in `drain`. Knows
+framings; what messages mean it does not.
 
 `MessageProtocol` is for protocols that want every message at once, by a callback; `MessageStream` gives them one by one:
 
@@ -46,6 +47,7 @@ class MessageProtocol(asyncio.Protocol):
         self._parts = framing.parts
         self._out: list[Buffer] = []
         self._out_size = 0
+        self._alone = False  # one message has come, and nothing was sent since: no more are likely to go with the next
         self._written = 0  # bytes that the transport was given
         self._paused = False
         self._can_write = Waiters(self._loop)
@@ -66,13 +68,18 @@ class MessageProtocol(asyncio.Protocol):
     # Sending
 
     def send(self, message: Buffer) -> None:
-        """Queue `message`; it goes out at the end of this turn of the loop, together with what else was queued.
+        """Queue `message`; it goes out at the end of this turn of the loop, together with what else was queued. The first after
+        a message that came alone goes at once.
 
         Raises MessageRefused (nothing is queued), ChannelClosed, PeerLost.
         """
         if self._unable is not None:
             raise self._unable
         self._out += self._parts(message)
+        if self._alone:
+            self._alone = False
+            self.flush()
+            return
         size = self._out_size
         if not size:
             self._loop.call_soon(self.flush)
@@ -299,6 +306,7 @@ class MessageStream(MessageProtocol, Closing):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
+        self._alone = len(messages) == 1
         self._messages += messages
         self._waiting += sum(map(len, messages)) + len(messages)
         if self._waiting > self._most and self._reading:

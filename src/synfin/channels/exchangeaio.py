@@ -62,6 +62,7 @@ class ExchangeChannel(Calls, MessageProtocol, Closing):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
+        self._alone = len(messages) == 1
         if self._paused:
             self.exchange.gone(self._written - self.transport.get_write_buffer_size())
         self._take(messages)

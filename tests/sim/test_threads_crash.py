@@ -143,3 +143,37 @@ def test_the_end_of_a_run_around_threads_that_wait_for_a_condition_is_silent() -
         for seed in range(5):
             sim.run_blocking(main, seed=seed, trace=False)
     assert said == []
+
+
+def test_a_dying_thread_that_cannot_have_a_lock_at_its_turn_may_have_it_and_release_it_afterwards() -> None:
+    said: list[str] = []
+
+    def main(world: World) -> tuple[bool, list[bool]]:
+        host = world.host("a")
+        lock = threading.Lock()
+        had: list[bool] = []
+
+        def work() -> None:
+            try:
+                while True:  # each acquire gives the others a turn: the crash comes in one
+                    with lock:
+                        pass
+                    time.sleep(0)
+            finally:
+                with lock:
+                    had.append(True)
+
+        with host:
+            threads = [threading.Thread(target=work) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+        time.sleep(0.000_000_1)
+        host.crash()
+        for thread in threads:
+            thread.join()
+        return lock.acquire(False), had
+
+    with hooked(said):
+        for seed in range(30):
+            assert sim.run_blocking(main, seed=seed, trace=False) == (True, [True] * 3)
+    assert said == []

@@ -1,8 +1,8 @@
 """Messages over an asyncio connection: the front for event loops, over the kernel's sockets and synfin's alike.
 
 Owns how bytes get from a transport into a decoder and messages into a transport: many small messages become one write a turn of
-the loop, what answers a single message goes at once, a reader that is slow pauses the transport, a writer waits in `drain`. Knows
-framings; what messages mean it does not.
+the loop, what answers a single message goes at once, a reader that is slow pauses the transport, a writer waits in `drain`.
+Knows framings; what messages mean it does not.
 
 `MessageProtocol` is for protocols that want every message at once, by a callback; `MessageStream` gives them one by one:
 

@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence, Sequence
 from typing import Any, Final
 
-from synfin.channels.aio import CLOSE_TIMEOUT, FLUSH, MessageProtocol, MessageServer, serving
+from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer, serving
 from synfin.channels.asyncparts import Closing, Waiters, connected, until, until_closed
 from synfin.channels.backoff import Backoff
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, MessageRefused, PeerLost, ProtocolError
@@ -58,14 +58,11 @@ class _Wire(MessageProtocol):
         self._refuse(error)
 
     def say(self, messages: Sequence[bytes]) -> None:
-        """Send `messages` now, as one write or few; after our FIN nothing goes and nothing is raised: the life tells why the
+        """Send `messages` now, as one write; after our FIN nothing goes and nothing is raised: the life tells why the
         connection ended."""
         if self._unable is None:
             for message in messages:
                 self._out += self._parts(message)
-                self._out_size += len(message) + 1
-                if self._out_size > FLUSH:
-                    self.flush()
             self.flush()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

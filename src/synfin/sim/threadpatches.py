@@ -52,13 +52,22 @@ class WorldLock:
             raise ValueError("can't specify a timeout for a non-blocking call")
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
+        try:
+            if blocking and timing.world() is self._threads.world:
+                self._threads.turn("a lock")
+            return self._attempt() or (blocking and self._wait(timeout))
+        except ThreadEnded:
+            self._missed.append(self._threads.present)
+            raise
+
+    def _attempt(self) -> bool:
+        taken = self._lock.acquire(False)
+        if taken and self._missed:
+            self.was_missed()  # it is not any more
+        return taken
+
+    def _wait(self, timeout: float) -> bool:
         threads = self._threads
-        if blocking and timing.world() is threads.world:
-            threads.turn("a lock")
-        if self._lock.acquire(False):
-            return True
-        if not blocking:
-            return False
         if timing.world() is not threads.world:
             return self._lock.acquire(True, timeout)
         until = None if timeout == -1 else threads.now() + timeout
@@ -67,13 +76,10 @@ class WorldLock:
             self._waiting.append(bell)
             try:
                 in_time = bell.wait(until)
-            except ThreadEnded:
-                self._missed.append(threads.present)
-                raise
             finally:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(bell)
-            if self._lock.acquire(False):
+            if self._attempt():
                 return True
             if not in_time:
                 return False

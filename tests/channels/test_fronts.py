@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from synfin.channels import aio, blocking, longblocking
+from synfin.channels import aio, blocking, long, longblocking
 from synfin.channels.errors import (
     ChannelClosed,
     ChannelTimeout,
@@ -587,3 +587,42 @@ def test_what_answers_a_message_that_came_alone_goes_at_once_and_the_rest_togeth
         await server.wait_closed()
 
     ground.run(program)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_connection_that_comes_while_its_server_closes_is_reset_at_once(ground: Ground, turns: int) -> None:
+    """asyncio makes it over several turns of the loop, some of them after the server's close."""
+
+    async def program() -> tuple[float, bool]:
+        loop = asyncio.get_running_loop()
+        with ground.server:
+            server = await long.serve(beaten, ground.address, PORT if ground.virtual else 0, LengthHeader(4))
+        with ground.client:
+            sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (ground.address, server.port))
+        await asyncio.sleep(0.01 if ground.virtual else 0)  # the third segment comes now
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        began = loop.time()
+        await server.close()
+        took = loop.time() - began
+        try:
+            async with asyncio.timeout(5):
+                answered = await loop.sock_recv(sock, 1) == b""
+        except ConnectionError:
+            answered = True
+        except TimeoutError:
+            answered = False
+        sock.close()
+        await asyncio.sleep(0.1)
+        return took, answered
+
+    took, answered = ground.run(program)
+    assert took < 1
+    assert answered
+
+
+async def beaten(channel: long.LongChannel) -> None:
+    async for message in channel:
+        await channel.send(message)

@@ -341,6 +341,7 @@ class MessageServer:
         self.errors: Counter[str] = Counter()
         self.server: asyncio.Server
         self._tasks: dict[asyncio.Task[None], Any] = {}  # and its stream
+        self._closing = False
 
     @property
     def port(self) -> int:
@@ -353,7 +354,10 @@ class MessageServer:
         return len(self._tasks)
 
     def begin(self, handler: Callable[[Any], Awaitable[None]], stream: Any) -> None:
-        """Run `handler(stream)` in a task; `stream` has close, abort and wait_lost."""
+        """Run `handler(stream)` in a task; `stream` has close, abort and wait_lost. One that comes after `close` is aborted."""
+        if self._closing:
+            stream.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._handle(handler, stream))
         self._tasks[task] = stream
         task.add_done_callback(self._tasks.pop)
@@ -372,12 +376,17 @@ class MessageServer:
 
     async def close(self) -> None:
         """Stop listening, end the handlers and abort their connections."""
+        self._closing = True
+        for listening in self.server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)  # asyncio forgets to close what it has accepted when the server closes before it is made
         self.server.close()
         tasks, streams = list(self._tasks), list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for stream in streams:
+            stream.abort()  # a task that had not begun has not done so
             await stream.wait_lost()
         await self.server.wait_closed()
 

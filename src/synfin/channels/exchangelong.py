@@ -87,9 +87,7 @@ class LongExchange(Calls, LongChannel):
         return self.life.error or self._why_over
 
     def _refuse(self, error: ChannelError) -> None:
-        self.life.ended(error)
         self.wire.refuse(error)
-        self._changed()
 
     def _received(self, messages: MutableSequence[bytes]) -> None:
         super()._received(messages)

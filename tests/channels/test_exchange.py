@@ -107,6 +107,26 @@ def test_a_request_is_answered_once() -> None:
         peer.received(answer)
 
 
+def test_answers_that_have_not_left_this_side_count_as_none_yet() -> None:
+    exchange = Exchange(3)
+    for number, end in ((1, 100), (2, 150), (3, 150)):
+        exchange.received(HEAD.pack(REQUEST, number))
+        exchange.answer(number, b"")
+        exchange.keep(end)
+    exchange.gone(99)
+    with pytest.raises(ProtocolError, match="REQUEST 4 while 3 are without an answer, 3 of them given and unread"):
+        exchange.received(HEAD.pack(REQUEST, 4))
+    exchange.gone(100)
+    assert exchange.received(HEAD.pack(REQUEST, 4)) == (REQUEST, 4, b"")
+    with pytest.raises(ProtocolError, match="REQUEST 5 while 3 are without an answer, 2 of them given and unread"):
+        exchange.received(HEAD.pack(REQUEST, 5))
+    exchange.gone(1000)
+    for number in (5, 6):
+        exchange.received(HEAD.pack(REQUEST, number))
+    with pytest.raises(ProtocolError, match=r"REQUEST 7 while 3 are without an answer \(message 6 of the stream, limit 3\)"):
+        exchange.received(HEAD.pack(REQUEST, 7))
+
+
 def test_more_than_the_limit_is_the_callers_mistake() -> None:
     exchange = Exchange(limit=1)
     exchange.ask(b"")
@@ -470,6 +490,164 @@ def test_a_client_that_never_reads_its_answers_costs_the_server_no_more_than_the
         return kept <= 50 * (size + 20)
 
     assert ground.run(program) is True
+
+
+def test_who_asks_on_and_reads_no_answer_is_refused_and_only_the_limit_is_kept(ground: Ground) -> None:
+    limit, size = 8, 1 << 20
+    framing = LengthHeader(4, limit=size + HEAD.size)
+    kept: list[int] = []
+
+    async def program() -> Any:
+        made: list[ExchangeChannel] = []
+
+        def handler(request: bytes) -> bytes:
+            kept.append(made[0].unsent)
+            return bytes(size)
+
+        def accept() -> ExchangeChannel:
+            return ExchangeChannel(framing, handler, limit=limit, made=made.append)
+
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(accept, ground.address, port(ground))
+        with ground.client:
+            _, writer = await asyncio.open_connection(
+                ground.address, server.sockets[0].getsockname()[1], limit=4096
+            )  # its transport stops reading after two of them
+        for number in range(1, 1001):
+            writer.write(framing.encode(HEAD.pack(REQUEST, number) + b"?"))
+        while not made:
+            await asyncio.sleep(0.01)
+        with pytest.raises(ProtocolError) as caught:
+            await made[0].wait_ended()
+        await made[0].wait_lost()
+        writer.transport.abort()
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.1)
+        return str(caught.value), caught.value.limit, caught.value.offset
+
+    said, told, offset = ground.run(program)
+    why = f"REQUEST {offset + 1} while 8 are without an answer, 8 of them given and unread"
+    assert said == f"{why} (message {offset} of the stream, limit 8)"
+    assert told == limit
+    assert limit <= offset < 2 * limit + 30  # what TCP holds, and the kernel may hold much
+    assert max(kept) <= limit * (size + 100)
+
+
+def test_who_keeps_to_the_limit_may_read_as_slowly_as_it_likes() -> None:
+    """One answer read, one request made, for ever: the answering side's transport is full all the time."""
+    ground, limit, size = SimGround(), 4, 1 << 22
+    framing = LengthHeader(4, limit=size + HEAD.size)
+
+    async def program() -> Any:
+        made: list[ExchangeChannel] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ExchangeChannel(framing, lambda request: request * size, limit=limit, made=made.append),
+                ground.address, PORT,
+            )  # fmt: skip
+        with ground.client:
+            reader, writer = await asyncio.open_connection(ground.address, PORT, limit=4096)
+
+        async def ask(number: int) -> None:
+            writer.write(framing.encode(HEAD.pack(REQUEST, number) + b"%d" % (number % 10)))
+            await asyncio.sleep(1)
+
+        for number in range(1, limit + 1):
+            await ask(number)
+        said = []
+        for number in range(1, 11):
+            answer = await reader.readexactly(4 + HEAD.size + size)
+            said.append((HEAD.unpack_from(answer, 4), answer[4 + HEAD.size :] == b"%d" % (number % 10) * size))
+            await ask(limit + number)
+            assert made[0].unsent > 65_536
+        alive = made[0].broken is None and not made[0]._lost.done()
+        await ask(limit + 11)  # one more than the limit, with nothing read
+        with pytest.raises(ProtocolError, match="REQUEST 15 while 4 are without an answer, 4 of them given and unread"):
+            await made[0].wait_ended()
+        writer.transport.abort()
+        await made[0].wait_lost()
+        server.close()
+        await server.wait_closed()
+        return said, alive
+
+    said, alive = ground.run(program)
+    assert said == [((ANSWER, number), True) for number in range(1, 11)]
+    assert alive
+
+
+def test_a_request_of_ours_that_the_peer_is_slow_to_read_is_no_answer_that_it_did_not_read() -> None:
+    ground, size = SimGround(), 1 << 22
+    framing = LengthHeader(4, limit=size + HEAD.size)
+
+    async def program() -> bytes:
+        made: list[ExchangeChannel] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ExchangeChannel(framing, lambda request: b"2", limit=1, made=made.append), ground.address, PORT
+            )
+        with ground.client:
+            reader, writer = await asyncio.open_connection(ground.address, PORT, limit=4096)
+        await asyncio.sleep(0.1)
+        await made[0].submit(bytes(size))
+        assert made[0]._paused
+        writer.write(framing.encode(HEAD.pack(REQUEST, 1) + b"1+1?"))
+        await asyncio.sleep(0.1)
+        await reader.readexactly(4 + HEAD.size + size)
+        answer = await reader.readexactly(4 + HEAD.size + 1)
+        writer.transport.abort()
+        made[0].abort()
+        await made[0].wait_lost()
+        server.close()
+        await server.wait_closed()
+        return answer[4:]
+
+    assert ground.run(program) == HEAD.pack(ANSWER, 1) + b"2"
+
+
+@pytest.mark.parametrize("limit", [1, 12])
+def test_two_that_ask_each_other_for_big_answers_and_read_slowly_are_not_refused(limit: int) -> None:
+    """Requests and answers share each stream, answers leave in any order, both transports fill up again and again."""
+    ground = SimGround(seed=3, bandwidth=20_000_000)
+
+    async def answer(request: bytes) -> bytes:
+        await asyncio.sleep(len(request) % 11 / 1000)
+        return request[:1] * (100_000 * (len(request) % 5))
+
+    async def program() -> Any:
+        made: list[ExchangeChannel] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: ExchangeChannel(FRAMING, answer, limit=limit, made=made.append), ground.address, PORT
+            )
+        with ground.client:
+            channel = await exchangeaio.connect(ground.address, PORT, FRAMING, answer, limit=limit)
+        await asyncio.sleep(0.1)
+        sides = [channel, made[0]]
+        paused = []
+
+        async def dawdle(side: ExchangeChannel) -> None:
+            while True:
+                await asyncio.sleep(0.05)
+                paused.append(side._paused)
+                side.transport.pause_reading()
+                await asyncio.sleep(0.2)
+                side.transport.resume_reading()
+
+        dawdlers = [asyncio.create_task(dawdle(side)) for side in sides]
+        calls = [side.ask(bytes([number]) * (number * 9973 % 100_000 + 1)) for number in range(60) for side in sides]
+        answers = await asyncio.gather(*calls)
+        for task in dawdlers:
+            task.cancel()
+        await sides[0].close()
+        await sides[1].close()
+        server.close()
+        await server.wait_closed()
+        return [len(each) for each in answers], paused.count(True)
+
+    lengths, paused = ground.run(program)
+    assert lengths == [100_000 * ((number * 9973 % 100_000 + 1) % 5) for number in range(60) for _ in range(2)]
+    assert paused > 10
 
 
 def test_who_asks_a_peer_that_reads_nothing_waits_when_the_transport_is_full() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from synfin.channels import exchangeblocking
+from synfin.channels import exchangeblocking, exchangelongblocking
 from synfin.channels.errors import ChannelClosed, ChannelError, ChannelTimeout, PeerDead, PeerLost, ProtocolError
 from synfin.channels.exchange import HEAD, REQUEST
 from synfin.channels.heartbeat import SECOND
-from synfin.channels.life import ACK, DATA, GOODBYE
+from synfin.channels.life import ACK, DATA, GOODBYE, LifeSettings
 from synfin.channels.life import HEAD as LIFE_HEAD
 from tests.channels.exchange_threads import FRAMING, FRONTS, PORT, QUICK, Front, TidySim, pair, serve
 
@@ -382,3 +382,33 @@ def test_the_peers_goodbye_ends_our_calls_at_once_and_its_requests_are_not_answe
         return asked, found, error
 
     assert ground.run_blocking(program) == ([b"?"], [HEAD.pack(REQUEST, 1) + b"from the server"], None)
+
+
+def test_a_peer_that_acknowledges_nothing_is_refused_when_the_queue_is_full() -> None:
+    ground, settings = TidySim(), LifeSettings(window=4, queue=9)
+
+    def program() -> Any:
+        with ground.server:
+            listener = socket.create_server((ground.address, PORT))
+        with ground.client:
+            sock = socket.create_connection((ground.address, PORT))
+        accepted, _ = listener.accept()
+        exchange = exchangelongblocking.BlockingLongExchange(accepted, FRAMING, settings, same, limit=4)
+        call, sent = exchange.submit(b"?"), 0
+        with pytest.raises(ConnectionError):
+            while sent < 100:
+                message = LIFE_HEAD.pack(DATA, sent + 1) + HEAD.pack(REQUEST, sent + 1)
+                sock.sendall(FRAMING.encode(message))
+                sent += 1
+                time.sleep(0.1)
+        with pytest.raises(ProtocolError) as caught:
+            exchange.wait_ended()
+        with pytest.raises(ProtocolError):
+            call.result(0)
+        kept = len(exchange.unacknowledged)
+        exchange.abort()
+        sock.close()
+        listener.close()
+        return sent, kept, str(caught.value)
+
+    assert ground.run_blocking(program) == (9, 9, "9 messages are not acknowledged (message 9 of the stream, limit 9)")

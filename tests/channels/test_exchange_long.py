@@ -9,11 +9,12 @@ import pytest
 
 from synfin.channels import aio, exchangelong, long
 from synfin.channels.errors import ChannelClosed, ChannelTimeout, MessageRefused, PeerDead, PeerLost, ProtocolError
-from synfin.channels.exchange import RequestFailed
+from synfin.channels.exchange import HEAD, REQUEST, RequestFailed
 from synfin.channels.exchangelong import LongExchange
 from synfin.channels.framing import LengthHeader
 from synfin.channels.heartbeat import SECOND
-from synfin.channels.life import LifeSettings
+from synfin.channels.life import DATA, LifeSettings
+from synfin.channels.life import HEAD as LIFE_HEAD
 from synfin.engine.errors import UsageError
 from tests.channels.grounds import Ground, SimGround
 
@@ -155,8 +156,8 @@ def test_the_rules_are_kept_on_both_layers(ground: Ground) -> None:
             await stranger.receive()
         await stranger.wait_lost()
         await server.close()
-        with pytest.raises(UsageError, match="a queue of 64 does not hold 64 requests"):
-            LongExchange(FRAMING, LifeSettings(queue=64))
+        with pytest.raises(UsageError, match="a queue of 143 does not hold 64 requests, as many answers"):
+            LongExchange(FRAMING, LifeSettings(queue=143))
         return dict(server.errors)
 
     assert ground.run(program) == {ProtocolError.__name__: 1}
@@ -213,6 +214,100 @@ def test_a_peer_that_reads_nothing_costs_each_call_its_timeout_and_is_dead_withi
     gave_up, kept, kinds, ended = ground.run(program)
     assert (gave_up, kept, kinds) == (2.0, 8, {PeerDead})
     assert ended <= QUICK.detection / SECOND
+
+
+@pytest.mark.parametrize("asks_back", [False, True])
+def test_a_peer_that_acknowledges_nothing_is_refused_when_the_queue_is_full(asks_back: bool) -> None:
+    ground, settings = SimGround(), LifeSettings(window=4, queue=9)
+
+    async def program() -> Any:
+        made: list[LongExchange] = []
+
+        async def later(request: bytes) -> bytes:
+            await asyncio.sleep(0.01)
+            return request
+
+        handler = later if asks_back else (lambda request: request)
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: LongExchange(FRAMING, settings, handler, limit=4, made=made.append).wire, ground.address, PORT
+            )
+        with ground.client:
+            stream = await aio.connect(ground.address, PORT, FRAMING)
+        await asyncio.sleep(0.1)
+        asked = [asyncio.create_task(made[0].ask(b"?")) for _ in range(2 if asks_back else 0)]
+        sent = 0
+        with pytest.raises(PeerLost):
+            for number in range(1, 101):
+                stream.send(LIFE_HEAD.pack(DATA, number) + HEAD.pack(REQUEST, number))
+                await asyncio.sleep(0.1)
+                sent = number
+        with pytest.raises(ProtocolError) as caught:
+            await made[0].wait_ended()
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        stream.abort()
+        await made[0].wait_lost()
+        server.close()
+        await server.wait_closed()
+        return sent, str(caught.value), len(made[0].unacknowledged), [type(error) for error in told]
+
+    sent, said, kept, told = ground.run(program)
+    count = 8 if asks_back else 10
+    assert (sent, kept) == (count, 9)
+    assert said == f"9 messages are not acknowledged (message {count} of the stream, limit 9)"
+    assert told == [ProtocolError] * (2 if asks_back else 0)
+
+
+def test_who_asks_while_the_peer_has_acknowledged_nothing_is_told_why_it_ends() -> None:
+    ground, settings = SimGround(), LifeSettings(window=4, queue=9)
+
+    async def program() -> str:
+        made: list[LongExchange] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: LongExchange(FRAMING, settings, bytes, limit=4, made=made.append).wire, ground.address, PORT
+            )
+        with ground.client:
+            stream = await aio.connect(ground.address, PORT, FRAMING)
+        for number in range(1, 10):
+            stream.send(LIFE_HEAD.pack(DATA, number) + HEAD.pack(REQUEST, number))
+            await asyncio.sleep(0.1)
+        with pytest.raises(ProtocolError) as caught:
+            await made[0].ask(b"?", timeout=5)
+        stream.abort()
+        await made[0].wait_lost()
+        server.close()
+        await server.wait_closed()
+        return caught.value.what
+
+    assert ground.run(program) == "9 messages are not acknowledged"
+
+
+@pytest.mark.parametrize(("window", "limit"), [(64, 64), (64, 16), (16, 64), (1, 1), (5, 3)])
+def test_the_smallest_queue_is_enough_for_two_that_ask_each_other_all_the_time(window: int, limit: int) -> None:
+    ground = SimGround(5)
+    settings = LifeSettings(window=window, queue=max(window, 2 * limit + window // 4))
+
+    async def program() -> int:
+        made: list[LongExchange] = []
+        with ground.server:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: LongExchange(FRAMING, settings, bytes, limit=limit, made=made.append).wire, ground.address, PORT
+            )
+        with ground.client:
+            channel = await exchangelong.connect(ground.address, PORT, FRAMING, settings, bytes, limit=limit)
+        await asyncio.sleep(0.1)
+        calls = [side.ask(b"%d" % number) for number in range(1000) for side in (channel, made[0])]
+        answers = await asyncio.gather(*calls)
+        channel.abort()
+        await made[0].wait_lost()
+        await channel.wait_lost()
+        server.close()
+        await server.wait_closed()
+        assert answers == [b"%d" % number for number in range(1000) for _ in range(2)]
+        return channel.life.error is not None
+
+    assert ground.run(program)
 
 
 @pytest.mark.parametrize("seed", range(1, 4))

@@ -403,8 +403,8 @@ def test_what_cannot_be_an_exchange_is_refused(ground: Ground) -> None:
             (lambda: exchangelongblocking.connect(listener.getsockname(), Delimiter()), "a framing with a length header"),
             (lambda: exchangelongblocking.connect(listener.getsockname(), LengthHeader(4, limit=17)),
              "the framing's limit must leave room for 18 bytes"),
-            (lambda: exchangelongblocking.connect(listener.getsockname(), FRAMING, LifeSettings(queue=127)),
-             "a queue of 127 does not hold 64 requests and as many answers"),
+            (lambda: exchangelongblocking.connect(listener.getsockname(), FRAMING, LifeSettings(queue=143)),
+             "a queue of 143 does not hold 64 requests, as many answers and a quarter of the window"),
         ):  # fmt: skip
             with pytest.raises(UsageError, match=why), ground.client:
                 wrong()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from synfin.channels import aio, blocking, longblocking
+from synfin.channels import aio, blocking, long, longblocking
 from synfin.channels.errors import (
     ChannelClosed,
     ChannelTimeout,
@@ -508,3 +508,121 @@ def test_aborting_wakes_a_thread_that_waits_in_receive(ground: Ground) -> None:
 
     assert "reset" in ground.run_blocking(program)
     assert "this side has closed" in told[0]
+
+
+def test_a_reset_that_only_the_shutdown_finds_is_told_in_plain_words(ground: Ground) -> None:
+    async def program() -> Any:
+        told: asyncio.Future[aio.MessageStream] = asyncio.get_running_loop().create_future()
+
+        async def half_heard(stream: aio.MessageStream) -> None:
+            with pytest.raises(ChannelClosed, match="the peer has finished"):
+                await stream.receive(5)
+            await asyncio.sleep(0.3)  # the RST has come, and nobody reads or writes
+            stream.finish()
+            told.set_result(stream)
+
+        with ground.server:
+            server = await aio.serve(half_heard, ground.address, PORT if ground.virtual else 0, LengthHeader(4))
+        async with server:
+            with ground.client:
+                stream = await aio.connect(ground.address, server.port, LengthHeader(4))
+            stream.finish()
+            await asyncio.sleep(0.1)
+            stream.abort()
+            await stream.wait_lost()
+            ended = await told
+            with pytest.raises(PeerLost) as caught:
+                ended.send(b"?")
+            assert caught.value is ended.broken
+            return str(caught.value), isinstance(caught.value.__cause__, OSError)
+
+    assert ground.run(program) == ("the connection broke: Connection reset by peer", True)
+
+
+def test_what_answers_a_message_that_came_alone_goes_at_once_and_the_rest_together() -> None:
+    ground = SimGround()
+
+    async def program() -> Any:
+        writes: list[int] = []
+
+        class Watched(aio.MessageStream):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                put = self.transport.write
+
+                def write(data: Any) -> None:
+                    writes.append(len(data))
+                    put(data)
+
+                self.transport.write = write  # type: ignore[method-assign]
+
+        framing, loop = LengthHeader(4), asyncio.get_running_loop()
+        made: list[aio.MessageStream] = []
+        with ground.server:
+            server = await loop.create_server(lambda: Watched(framing, made=made.append), ground.address, PORT)
+        with ground.client:
+            client = await aio.connect(ground.address, PORT, framing)
+        client.send(b"1")
+        await asyncio.sleep(0.1)
+        answering = made[0]
+        answering.send(b"a" * 10)  # before it was received
+        assert writes == [14]
+        answering.send(b"b" * 20)
+        answering.send(b"c" * 30)
+        assert writes == [14]
+        await asyncio.sleep(0.1)
+        assert writes == [14, 58]
+        writes.clear()
+        client.send(b"2")
+        client.send(b"3")  # the client's own turn, in which nothing has come alone
+        await asyncio.sleep(0.1)
+        answering.send(b"d")
+        assert writes == []  # two came, more may be sent
+        await asyncio.sleep(0.1)
+        assert writes == [5]
+        client.abort()
+        await answering.wait_lost()
+        await client.wait_lost()
+        server.close()
+        await server.wait_closed()
+
+    ground.run(program)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_connection_that_comes_while_its_server_closes_is_reset_at_once(ground: Ground, turns: int) -> None:
+    """asyncio makes it over several turns of the loop, some of them after the server's close."""
+
+    async def program() -> tuple[float, bool]:
+        loop = asyncio.get_running_loop()
+        with ground.server:
+            server = await long.serve(beaten, ground.address, PORT if ground.virtual else 0, LengthHeader(4))
+        with ground.client:
+            sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (ground.address, server.port))
+        await asyncio.sleep(0.01 if ground.virtual else 0)  # the third segment comes now
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        began = loop.time()
+        await server.close()
+        took = loop.time() - began
+        try:
+            async with asyncio.timeout(5):
+                answered = await loop.sock_recv(sock, 1) == b""
+        except ConnectionError:
+            answered = True
+        except TimeoutError:
+            answered = False
+        sock.close()
+        await asyncio.sleep(0.1)
+        return took, answered
+
+    took, answered = ground.run(program)
+    assert took < 1
+    assert answered
+
+
+async def beaten(channel: long.LongChannel) -> None:
+    async for message in channel:
+        await channel.send(message)

@@ -447,7 +447,7 @@ def test_after_our_fin_the_wire_drops_what_is_still_said() -> None:
         closing = asyncio.create_task(channel.close())
         await asyncio.sleep(0.1)
         assert channel.life.left
-        channel.wire.send(b"as a liveness check would")
+        channel.wire.say([b"as a liveness check would"])
         await closing
         server.close()
         await asyncio.sleep(1)

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synfin.channels import long, longblocking
 from synfin.channels.backoff import Backoff
@@ -231,7 +233,7 @@ def test_threads_connect_anew_after_a_death_and_are_told_what_was_lost() -> None
     assert taken == [b"1", b"3"]  # what was told is not sent again
 
 
-@pytest.mark.parametrize("fault", ["cut", "abort", "goodbye"])
+@pytest.mark.parametrize("fault", ["cut", "abort", "goodbye", "crash"])
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_threads_lose_no_message_silently_and_none_is_taken_twice(fault: str, seed: int) -> None:
     """Each message was taken, or told to be unacknowledged; those told may have been taken, once. Every 50 messages a fault."""
@@ -252,7 +254,8 @@ def test_threads_lose_no_message_silently_and_none_is_taken_twice(fault: str, se
 
     def program() -> Any:
         told: list[bytes] = []
-        server = Server(ground, take)
+        servers = [Server(ground, take)]
+        server = servers[0]
         keeper = BlockingReconnecting(lambda: longblocking.connect(server.address, FRAMING, short, timeout=1), quick(seed))
         sent = []
         with ground.client:
@@ -270,6 +273,10 @@ def test_threads_lose_no_message_silently_and_none_is_taken_twice(fault: str, se
                 if number % 50 == 30 and fault == "cut":
                     ground.wire.cut()
                     ground.wire.heal(at=ground.world.now + 5)
+                elif number % 50 == 30 and fault == "crash":
+                    ground.host.crash()
+                    ground.host.restart()
+                    servers.append(Server(ground, take))
                 if number % 7 == seed:
                     time.sleep(0.01)
             time.sleep(10)  # the wire is whole again, and the heartbeats have found out what is dead
@@ -281,7 +288,8 @@ def test_threads_lose_no_message_silently_and_none_is_taken_twice(fault: str, se
                 except PeerLost as error:
                     told += error.unacknowledged
             keeper.close()
-        server.close()
+        for each in servers:
+            each.close()  # its thread has ended, by `end` or by the crash
         return sent, told, keeper.made
 
     sent, told, made = ground.run_blocking(program)
@@ -595,3 +603,92 @@ def test_a_goodbye_of_the_servers_is_answered_in_order_in_asyncio_too(ground: Gr
         return keeper.made, dict(server.errors), type(channel.life.error)
 
     assert ground.run(program) == (2, {}, ChannelClosed)
+
+
+# Nothing lost silently, nothing taken twice: tasks, and a host that crashes
+
+
+class Ledger:
+    """What one run of a sender and of servers that fail says: each message was taken, or told to be unacknowledged."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.taken: list[bytes] = []
+        self.told: list[bytes] = []
+        self.made = 0
+
+    def check(self) -> None:
+        """Those told may have been taken, once."""
+        assert len(self.sent) == 200
+        assert set(self.sent) <= {*self.taken, *self.told}
+        assert len(self.taken) == len(set(self.taken))
+        assert self.taken == sorted(self.taken, key=int)
+        assert self.told == sorted(set(self.told), key=int)
+
+
+SHORT = LifeSettings(interval=SECOND, timeout=SECOND, misses=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 1 << 16), st.sampled_from(["cut", "abort", "goodbye", "crash"]), st.sampled_from([0.0, 0.05]),
+    st.lists(st.integers(0, 199), min_size=1, max_size=4, unique=True),
+)  # fmt: skip
+def test_tasks_lose_no_message_silently_and_none_is_taken_twice(seed: int, fault: str, loss: float, faults: list[int]) -> None:
+    ground, ledger = SimGround(seed, loss=loss), Ledger()
+
+    async def take(channel: LongChannel) -> None:
+        count = 0
+        async for message in channel:
+            ledger.taken.append(message)
+            count += 1
+            if count == 40 and fault == "abort":
+                channel.abort()
+            elif count == 40 and fault == "goodbye":
+                return
+
+    async def listen() -> Any:
+        with ground.server:
+            return await long.serve(take, ground.address, PORT, FRAMING, SHORT)
+
+    async def dial() -> LongChannel:
+        with ground.client:
+            return await long.connect(ground.address, PORT, FRAMING, SHORT, timeout=1)
+
+    async def program() -> None:
+        servers = [await listen()]
+        keeper = Reconnecting(dial, quick(seed))
+        for number in range(200):
+            ledger.sent.append(b"%d" % number)
+            while True:
+                try:
+                    await (await keeper.channel()).send(ledger.sent[-1])
+                    break
+                except PeerLost as error:
+                    ledger.told += error.unacknowledged
+                except ChannelClosed:
+                    pass  # the peer has said goodbye in between
+            if number in faults and fault == "cut":
+                ground.wire.cut()
+                ground.wire.heal(at=ground.world.now + 5)
+            elif number in faults and fault == "crash":
+                ground.host.crash()
+                ground.host.restart()
+                servers.append(await listen())
+            if number % 7 == seed % 7:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(10)  # the wire is whole again, and the heartbeats have found out what is dead
+        while True:
+            try:
+                await (await keeper.channel()).flush(60)
+                await keeper.close()
+                break
+            except PeerLost as error:
+                ledger.told += error.unacknowledged
+        ledger.made = keeper.made
+        for server in servers:
+            await server.close()
+
+    ground.run(program)
+    ledger.check()
+    assert ledger.made > 1 or fault == "cut"

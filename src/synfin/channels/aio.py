@@ -1,7 +1,8 @@
 """Messages over an asyncio connection: the front for event loops, over the kernel's sockets and synfin's alike.
 
 Owns how bytes get from a transport into a decoder and messages into a transport: many small messages become one write a turn of
-the loop, a reader that is slow pauses the transport, a writer waits in `drain`. Knows framings; what messages mean it does not.
+the loop, what answers a single message goes at once, a reader that is slow pauses the transport, a writer waits in `drain`.
+Knows framings; what messages mean it does not.
 
 `MessageProtocol` is for protocols that want every message at once, by a callback; `MessageStream` gives them one by one:
 
@@ -15,6 +16,8 @@ Times are seconds.
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import struct
 from collections import Counter, deque
@@ -28,6 +31,7 @@ from synfin.engine.errors import UsageError
 
 CLOSE_TIMEOUT: Final = 5.0
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER for no time
+RESET: Final = os.strerror(errno.ECONNRESET)
 FLUSH: Final = 65_536  # bytes that are written at once, without waiting for the end of the loop's turn
 RECEIVE_QUEUE: Final = 262_144  # bytes of messages that wait to be received before the transport is paused
 
@@ -43,6 +47,8 @@ class MessageProtocol(asyncio.Protocol):
         self._parts = framing.parts
         self._out: list[Buffer] = []
         self._out_size = 0
+        self._alone = False  # one message has come, and nothing was sent since: no more are likely to go with the next
+        self._written = 0  # bytes that the transport was given
         self._paused = False
         self._can_write = Waiters(self._loop)
         self._ended: ChannelError | None = None  # why nothing more is received
@@ -62,13 +68,18 @@ class MessageProtocol(asyncio.Protocol):
     # Sending
 
     def send(self, message: Buffer) -> None:
-        """Queue `message`; it goes out at the end of this turn of the loop, together with what else was queued.
+        """Queue `message`; it goes out at the end of this turn of the loop, together with what else was queued. The first after
+        a message that came alone goes at once.
 
         Raises MessageRefused (nothing is queued), ChannelClosed, PeerLost.
         """
         if self._unable is not None:
             raise self._unable
         self._out += self._parts(message)
+        if self._alone:
+            self._alone = False
+            self.flush()
+            return
         size = self._out_size
         if not size:
             self._loop.call_soon(self.flush)
@@ -80,8 +91,10 @@ class MessageProtocol(asyncio.Protocol):
     def flush(self) -> None:
         """Give what is queued to the transport now."""
         if self._out:
-            out, self._out, self._out_size = self._out, [], 0
-            self.transport.write(b"".join(out))
+            out = b"".join(self._out)
+            self._out, self._out_size = [], 0
+            self._written += len(out)
+            self.transport.write(out)
 
     async def drain(self) -> None:
         """Wait until there is room to send more. Raises as `send`."""
@@ -220,7 +233,8 @@ class MessageProtocol(asyncio.Protocol):
 
 
 def _lost(error: Exception) -> PeerLost:
-    lost = PeerLost(f"the connection broke: {error}")
+    reset = isinstance(error, OSError) and error.errno == errno.ENOTCONN  # found by shutdown, after the RST
+    lost = PeerLost(f"the connection broke: {RESET if reset else error}")
     lost.__cause__ = error
     return lost
 
@@ -292,6 +306,7 @@ class MessageStream(MessageProtocol, Closing):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
+        self._alone = len(messages) == 1
         self._messages += messages
         self._waiting += sum(map(len, messages)) + len(messages)
         if self._waiting > self._most and self._reading:
@@ -326,6 +341,7 @@ class MessageServer:
         self.errors: Counter[str] = Counter()
         self.server: asyncio.Server
         self._tasks: dict[asyncio.Task[None], Any] = {}  # and its stream
+        self._closing = False
 
     @property
     def port(self) -> int:
@@ -338,7 +354,10 @@ class MessageServer:
         return len(self._tasks)
 
     def begin(self, handler: Callable[[Any], Awaitable[None]], stream: Any) -> None:
-        """Run `handler(stream)` in a task; `stream` has close, abort and wait_lost."""
+        """Run `handler(stream)` in a task; `stream` has close, abort and wait_lost. One that comes after `close` is aborted."""
+        if self._closing:
+            stream.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._handle(handler, stream))
         self._tasks[task] = stream
         task.add_done_callback(self._tasks.pop)
@@ -357,12 +376,17 @@ class MessageServer:
 
     async def close(self) -> None:
         """Stop listening, end the handlers and abort their connections."""
+        self._closing = True
+        for listening in self.server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)  # asyncio forgets to close what it has accepted when the server closes before it is made
         self.server.close()
         tasks, streams = list(self._tasks), list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for stream in streams:
+            stream.abort()  # a task that had not begun has not done so
             await stream.wait_lost()
         await self.server.wait_closed()
 

@@ -88,8 +88,12 @@ class Waiters:
 
 
 async def until(condition: Callable[[], bool], change: Callable[[], Awaitable[None]], timeout: float | None, what: str) -> None:
-    """Await `change` until `condition` holds. Raises ChannelTimeout, which says `what` is missing, after `timeout` seconds, and
-    what `change` raises."""
+    """Await `change` until `condition` holds. Raises what `change` raises, and ChannelTimeout, which says `what` is missing,
+    after `timeout` seconds (None: never)."""
+    if timeout is None:  # most wait so, and each would keep a Timeout
+        while not condition():
+            await change()
+        return
     try:
         async with asyncio.timeout(timeout):
             while not condition():

@@ -9,8 +9,12 @@ Every message of the framing below begins with one byte that says its kind, and 
 Either side may ask, each counts its own requests. Answers come in any order, each request gets one ANSWER or FAILED. At most
 `limit` requests of a side may be without an answer; both sides know the limit, as they know the framing, so nobody keeps more
 than that. A request that its caller has given up stays among them until its answer has come: a late answer is dropped and
-counted, and never taken for another call's. Anything else is a ProtocolError, which ends the exchange."""
+counted, and never taken for another call's. Anything else is a ProtocolError, which ends the exchange.
 
+Who keeps that limit has read all but `limit` of the answers to what it has asked. So an answer that has not even left this
+side counts as none yet: a peer that asks on and reads nothing is refused, and makes this side keep `limit` answers."""
+
+from bisect import bisect_right
 from struct import Struct
 from typing import Final
 
@@ -33,7 +37,7 @@ class RequestFailed(ChannelError):
 class Exchange:
     """One side. `late` counts the answers that came after their call was given up. Raises UsageError for a limit below 1."""
 
-    __slots__ = ("_asked", "_came", "_count", "_given_up", "_limit", "_open", "_waiting", "late")
+    __slots__ = ("_asked", "_came", "_count", "_given_up", "_kept", "_limit", "_open", "_waiting", "late")
 
     def __init__(self, limit: int = LIMIT) -> None:
         if limit < 1:
@@ -45,6 +49,7 @@ class Exchange:
         self._given_up: set[int] = set()  # ... that nobody waits for any more, and that are not answered
         self._came = 0  # the peer's requests
         self._open: set[int] = set()  # ... that we have not answered
+        self._kept: list[int] = []  # where in our stream the answers end that have not left us
         self._count = 0  # messages that came
 
     @property
@@ -90,6 +95,15 @@ class Exchange:
         self._close(number)
         return HEAD.pack(FAILED, number) + reason.encode()
 
+    def keep(self, end: int) -> None:
+        """The last answer ends at `end` of our stream, in bytes, or behind it, and is still on this side."""
+        self._kept.append(end)
+
+    def gone(self, offset: int) -> None:
+        """Our stream up to `offset` has left this side."""
+        if self._kept:
+            del self._kept[: bisect_right(self._kept, offset)]
+
     def _close(self, number: int) -> None:
         if number not in self._open:
             raise UsageError(f"request {number} is not waiting for an answer")
@@ -126,8 +140,10 @@ class Exchange:
     def _receive_request(self, number: int) -> None:
         if number != self._came + 1:
             raise self._wrong(f"REQUEST {number} where {self._came + 1} was due")
-        if len(self._open) >= self._limit:
-            raise self._wrong(f"REQUEST {number} while {len(self._open)} are without an answer", self._limit)
+        without = len(self._open) + len(self._kept)
+        if without >= self._limit:
+            unread = f", {len(self._kept)} of them given and unread" if self._kept else ""
+            raise self._wrong(f"REQUEST {number} while {without} are without an answer{unread}", self._limit)
         self._came = number
         self._open.add(number)
 

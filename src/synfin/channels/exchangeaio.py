@@ -8,7 +8,8 @@
     await channel.close()
 
 Owns the futures of the calls and the tasks of the handlers. `submit` waits while `limit` requests are without an answer, first
-come first served: that is the backpressure, and what bounds the memory of both sides to `limit` messages. Times are seconds.
+come first served: that is the backpressure, and what bounds the memory of both sides to `limit` messages. A peer that asks on
+and reads no answers makes this side keep `limit` answers, beyond what the transport and one flush hold. Times are seconds.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from typing import Any
 from synfin.channels.aio import MessageProtocol, MessageServer, serving
 from synfin.channels.asyncparts import Closing, connected
 from synfin.channels.errors import ChannelError
-from synfin.channels.exchange import LIMIT, check_framing
+from synfin.channels.exchange import LIMIT, REQUEST, check_framing
 from synfin.channels.exchangecalls import Calls, Handler
 from synfin.channels.framing import Framing
 
@@ -40,6 +41,8 @@ class ExchangeChannel(Calls, MessageProtocol, Closing):
     def _put(self, message: bytes) -> None:
         if self._unable is None:
             self.send(message)
+            if self._paused and message[0] != REQUEST:
+                self.exchange.keep(self._written)  # up to FLUSH too early: what is queued still goes behind it
 
     async def _ready(self) -> None:
         if self._paused:
@@ -59,7 +62,15 @@ class ExchangeChannel(Calls, MessageProtocol, Closing):
 
     def messages_received(self, messages: MutableSequence[bytes]) -> None:
         """See MessageProtocol."""
+        self._alone = len(messages) == 1
+        if self._paused:
+            self.exchange.gone(self._written - self.transport.get_write_buffer_size())
         self._take(messages)
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        super().resume_writing()
+        self.exchange.gone(self._written)
 
     def stream_ended(self, error: ChannelError) -> None:
         """See MessageProtocol: no answer comes any more."""

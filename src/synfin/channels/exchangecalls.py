@@ -79,9 +79,9 @@ class Calls:
         if why_not is not None:
             raise why_not
         number, message = self.exchange.ask(request)
-        self._put(message)
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._calls[number] = future
+        self._put(message)
         return future
 
     async def _wait_for_room(self) -> None:

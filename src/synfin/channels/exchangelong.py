@@ -13,7 +13,7 @@ from collections.abc import Callable, MutableSequence
 from typing import Any, Final
 
 from synfin.channels.aio import MessageServer, serving
-from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused
+from synfin.channels.errors import ChannelClosed, ChannelError, MessageRefused, ProtocolError
 from synfin.channels.exchange import HEAD as EXCHANGE_HEAD
 from synfin.channels.exchange import LIMIT, check_framing
 from synfin.channels.exchangecalls import Calls, Handler
@@ -28,8 +28,10 @@ HEADS: Final = HEAD.size + EXCHANGE_HEAD.size  # bytes of kind and number, on bo
 def check_settings(framing: Framing, settings: LifeSettings, limit: int) -> None:
     """Raises UsageError for what cannot carry `limit` requests of this side's and as many answers to the peer's."""
     check_framing(framing)
-    if settings.queue < 2 * limit:
-        raise UsageError(f"a queue of {settings.queue} does not hold {limit} requests and as many answers")
+    if settings.queue < 2 * limit + settings.window // 4:  # the peer may owe us ACKs for so many
+        raise UsageError(
+            f"a queue of {settings.queue} does not hold {limit} requests, as many answers and a quarter of the window"
+        )
     if framing.limit < HEADS:
         raise UsageError(f"the framing's limit must leave room for {HEADS} bytes")
 
@@ -44,7 +46,7 @@ class LongExchange(Calls, LongChannel):
     """One side; made by `connect` and `serve`. Has ask, submit and in_flight of ExchangeChannel; ping, close, abort, alive and
     unacknowledged of LongChannel. Calls that wait when the connection ends raise what ended it.
 
-    Raises UsageError where the settings' queue does not hold `limit` requests and as many answers.
+    Raises UsageError where the settings' queue does not hold `limit` requests, as many answers and a quarter of the window.
     """
 
     def __init__(
@@ -69,7 +71,10 @@ class LongExchange(Calls, LongChannel):
 
     def _put(self, message: bytes) -> None:
         if self._can_say():
-            self.life.send(message)
+            try:
+                self.life.say(message)
+            except ProtocolError as error:
+                self._refuse(error)
             self._soon()
 
     def _can_say(self) -> bool:
@@ -82,9 +87,7 @@ class LongExchange(Calls, LongChannel):
         return self.life.error or self._why_over
 
     def _refuse(self, error: ChannelError) -> None:
-        self.life.ended(error)
         self.wire.refuse(error)
-        self._changed()
 
     def _received(self, messages: MutableSequence[bytes]) -> None:
         super()._received(messages)

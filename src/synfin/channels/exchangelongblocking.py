@@ -9,6 +9,7 @@ that takes its time holds up no heartbeat. Times are seconds.
         print(exchange.ask(b"2+2?", timeout=5), [call.result(timeout=5) for call in calls])
 """
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -32,7 +33,7 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
     connection ends raise what ended it. `close` it, or its threads go on.
 
     A request that found room is on its way, whether the socket takes it now or later. Raises UsageError where the settings'
-    queue does not hold `limit` requests and as many answers.
+    queue does not hold `limit` requests, as many answers and a quarter of the window.
     """
 
     def __init__(
@@ -57,15 +58,22 @@ class BlockingLongExchange(BlockingCalls, LongSocket):
 
     def _put_request(self, message: bytes, until: float | None, timeout: float | None) -> None:
         with self._changed:
-            self.life.send(message)
-            self._go()
+            self._say(message)
 
     def _put_answer(self, message: bytes) -> None:
         life = self.life
         with self._changed:  # who has said goodbye waits for no answer
             if life.error is None and not life.closing and not life.peer_goodbye:
-                life.send(message)
-                self._go()
+                with contextlib.suppress(ProtocolError):  # the thread lets go
+                    self._say(message)
+
+    def _say(self, message: bytes) -> None:
+        try:
+            self.life.say(message)
+        except ProtocolError:
+            self._wake()
+            raise
+        self._go()
 
     def _why_not(self) -> ChannelError | None:
         if self.life.error is None and self.life.closing:

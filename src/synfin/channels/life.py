@@ -21,7 +21,6 @@ knew has come before the PONG, and is acknowledged before the FIN.
 When the connection breaks, `unacknowledged` are the messages that may or may not have arrived. They are never sent again here.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -100,10 +99,10 @@ class Life:
         self.heartbeat = Heartbeat(settings.interval, settings.timeout, settings.misses, now)
         self.error: ChannelError | None = None
         self.peer_goodbye = False
-        self._queue: deque[bytes] = deque()  # not acknowledged; the first _sent - _acked of them have been sent
+        self._queue: list[bytes] = []  # not acknowledged; the first _sent - _acked of them have been sent
         self._acked = 0  # our DATA that the peer has taken
         self._sent = 0  # our DATA that went out
-        self._inbox: deque[bytes] = deque()
+        self._inbox: list[bytes] = []  # at most `window`
         self._received = 0  # the peer's DATA that came
         self._taken = 0  # ... that the program took
         self._confirmed = 0  # ... that we have acknowledged
@@ -182,6 +181,13 @@ class Life:
         self._queue.append(bytes(message))
         return self._acked + len(self._queue)
 
+    def say(self, message: Buffer) -> None:
+        """Queue `message` of a conversation in which a peer that keeps the rules has always acknowledged enough. One that does
+        not ends the life by the ProtocolError that this raises; otherwise as `send`."""
+        if self.error is None and not self.room:
+            self.error = self._wrong(f"{len(self._queue)} messages are not acknowledged", self.settings.queue)
+        self.send(message)
+
     def take(self, now: int) -> bytes | None:
         """The next message for the program, None when there is none yet. Raises the error that ended the connection, and
         ChannelClosed when the peer has said goodbye; both only once all has been taken."""
@@ -192,7 +198,7 @@ class Life:
                 self._ack_at = 0
             elif owed == 1:
                 self._ack_at = now + self.settings.ack_delay
-            return self._inbox.popleft()
+            return self._inbox.pop(0)
         if self.error is not None:
             raise self.error
         if self.peer_goodbye:
@@ -269,8 +275,7 @@ class Life:
     def _receive_ack(self, number: int) -> None:
         if not self._acked <= number <= self._sent:
             raise self._wrong(f"ACK {number} is not between {self._acked} and {self._sent}", self._sent)
-        for _ in range(number - self._acked):
-            self._queue.popleft()
+        del self._queue[: number - self._acked]
         self._acked = number
 
     def _receive_goodbye(self, number: int) -> None:

@@ -13,7 +13,7 @@ Times are seconds; those in LifeSettings nanoseconds.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence, Sequence
 from typing import Any, Final
 
 from synfin.channels.aio import CLOSE_TIMEOUT, MessageProtocol, MessageServer, serving
@@ -57,10 +57,13 @@ class _Wire(MessageProtocol):
         """Reset the connection: the peer's messages mean nothing."""
         self._refuse(error)
 
-    def send(self, message: Buffer) -> None:
-        """See MessageProtocol; after our FIN nothing goes and nothing is raised: the life tells why the connection ended."""
+    def say(self, messages: Sequence[bytes]) -> None:
+        """Send `messages` now, as one write; after our FIN nothing goes and nothing is raised: the life tells why the
+        connection ended."""
         if self._unable is None:
-            super().send(message)
+            for message in messages:
+                self._out += self._parts(message)
+            self.flush()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
@@ -290,8 +293,7 @@ class LongChannel(Closing):
         self._due = False
         life = self.life
         if life.error is None and not self.wire.paused:
-            for message in life.outgoing(self._now()):
-                self.wire.send(message)
+            self.wire.say(life.outgoing(self._now()))
             if life.finished:
                 self._changed()
         self._arm()
@@ -312,7 +314,7 @@ class LongChannel(Closing):
             self.wire.abort()
             self._changed()
         else:
-            self._pump()
+            self._soon()  # what comes at this very time may be answered by the same write
 
 
 async def connect(

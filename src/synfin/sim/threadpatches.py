@@ -10,7 +10,7 @@ import queue
 import ssl
 import threading
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from typing import Any, Final
 from synfin.engine.errors import UsageError
 from synfin.sim import timing
 from synfin.sim.runner import Program, run
-from synfin.sim.threads import REAL_JOIN, REAL_START, Threads
+from synfin.sim.threads import REAL_JOIN, REAL_START, ThreadEnded, Threads, WorldThread
 from synfin.sim.world import World
 from synfin.sockets import tls
 from synfin.sockets.blocking import Bell
@@ -33,14 +33,18 @@ _REAL_SLEEP: Final = time.sleep
 
 
 class WorldLock:
-    """threading.Lock among threads of a world; among others, after the run for example, a lock like any other."""
+    """threading.Lock among threads of a world; among others, after the run for example, a lock like any other.
 
-    __slots__ = ("__weakref__", "_lock", "_threads", "_waiting")
+    A thread that is ending cannot wait for one that another holds: it gets ThreadEnded, and may release it all the same, as
+    Condition.wait's callers do, which changes nothing."""
+
+    __slots__ = ("__weakref__", "_lock", "_missed", "_threads", "_waiting")
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._lock = allocate_lock()
         self._waiting: deque[Bell] = deque()
+        self._missed: list[WorldThread | None] = []  # who was to have it and was ending
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See threading.Lock."""
@@ -48,13 +52,22 @@ class WorldLock:
             raise ValueError("can't specify a timeout for a non-blocking call")
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
+        try:
+            if blocking and timing.world() is self._threads.world:
+                self._threads.turn("a lock")
+            return self._attempt() or (blocking and self._wait(timeout))
+        except ThreadEnded:
+            self._missed.append(self._threads.present)
+            raise
+
+    def _attempt(self) -> bool:
+        taken = self._lock.acquire(False)
+        if taken and self._missed:
+            self.was_missed()  # it is not any more
+        return taken
+
+    def _wait(self, timeout: float) -> bool:
         threads = self._threads
-        if blocking and timing.world() is threads.world:
-            threads.turn("a lock")
-        if self._lock.acquire(False):
-            return True
-        if not blocking:
-            return False
         if timing.world() is not threads.world:
             return self._lock.acquire(True, timeout)
         until = None if timeout == -1 else threads.now() + timeout
@@ -66,16 +79,26 @@ class WorldLock:
             finally:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(bell)
-            if self._lock.acquire(False):
+            if self._attempt():
                 return True
             if not in_time:
                 return False
 
     def release(self) -> None:
         """See threading.Lock."""
+        if self._missed and self.was_missed():
+            return
         self._lock.release()
         if self._waiting:
             self._waiting.popleft().ring()
+
+    def was_missed(self) -> bool:
+        """Whether the calling thread was to have it and could not, being about to end; told once."""
+        thread = self._threads.present
+        if thread not in self._missed:
+            return False
+        self._missed.remove(thread)
+        return True
 
     def locked(self) -> bool:
         """See threading.Lock."""
@@ -92,6 +115,15 @@ class WorldLock:
         self._waiting.clear()
 
 
+class WorldRLock(threading._PyRLock):  # type: ignore[misc,name-defined]
+    """threading.RLock over a WorldLock."""
+
+    def release(self) -> None:
+        """See threading.RLock."""
+        if self._owner == get_ident() or not self._block.was_missed():
+            super().release()
+
+
 def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
     """(module or class, name, stand-in)."""
 
@@ -102,7 +134,7 @@ def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
         return WorldLock(threads) if here() else allocate_lock()
 
     def rlock(*arguments: Any) -> Any:
-        return threading._PyRLock(*arguments) if here() else _REAL_RLOCK(*arguments)  # type: ignore[attr-defined]
+        return WorldRLock(*arguments) if here() else _REAL_RLOCK(*arguments)
 
     def start(thread: threading.Thread) -> None:
         (threads.start if here() else REAL_START)(thread)

@@ -150,9 +150,9 @@ class Threads(Waits):
         return WorldBell(self, thread, what)
 
     def turn(self, what: str) -> None:
-        """See Waits: where others may run now, who does is drawn."""
+        """See Waits: where others may run now, who does is drawn. One that is ending runs on to its end."""
         thread = self.present
-        if self._ready and thread is not None and thread.ident == get_ident():
+        if self._ready and thread is not None and thread.ident == get_ident() and not thread.ending:
             self.ready(thread)
             self.hand_over(thread, what)
 

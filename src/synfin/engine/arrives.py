@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from synfin.engine.config import MILLISECOND, NEVER, SECOND
 from synfin.engine.errors import CloseReason, DropReason
-from synfin.engine.events import PeerClosed
+from synfin.engine.events import PEER_CLOSED
 from synfin.engine.segment import (
     ACK,
     ACK_DUPLICATE,
@@ -378,7 +378,7 @@ def check_fin(c: "Connection", now: int) -> None:
             c.rhythm.ended(c, now)
         elif c.timers.delayed_ack == NEVER:
             c.timers.delayed_ack = now + c.config.delayed_ack
-        c._emit(PeerClosed())
+        c._emit(PEER_CLOSED)
     if came and acked:
         c._move(Trigger.FIN_AND_ACK_OF_FIN, now)
     elif came:

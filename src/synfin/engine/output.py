@@ -44,7 +44,7 @@ SENDING: Final = (
 
 
 def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
-    """See Connection.transmit."""
+    """Append to `out` all that may go at `now` (ns), at most about `room` bytes of payload: the method Connection.transmit."""
     c.send_due = False
     if c.replies is not None:
         replies, c.replies = c.replies, None
@@ -55,8 +55,7 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         out.append(_syn(c, now))
         return
     if c.state in SENDING:
-        sender, config = c.sender, c.config
-        first = len(out)
+        sender = c.sender
         if c.narrow is not None:
             path.widen(c, now)
         persist = c.timers.persist
@@ -66,13 +65,13 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             if room <= 0:
                 c.send_due = sender.has_work()
                 break
-            plan = sender.next_plan(now, c.timers, config.persist_max)
+            plan = sender.next_plan(now, c.timers, c.config.persist_max)
             if plan is None:
                 break
             out.append(_data(c, plan, now))
             room -= plan.count + 1
-        if config.push_burst:
-            _push_bursts(c, out, first)
+        if c.config.push_burst:
+            _push_bursts(c, out)
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
@@ -141,9 +140,10 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
     return segment
 
 
-def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
-    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, from index `first` on. A burst has as many segments
-    as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize), at least as configured."""
+def _push_bursts(c: "Connection", out: list[Outgoing]) -> None:
+    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, where only replies stand before what goes now. A
+    burst has as many segments as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize),
+    at least as configured."""
     sender = c.sender
     congestion, srtt = sender.congestion, sender.rtt.srtt
     size = c.config.push_burst
@@ -154,8 +154,7 @@ def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
     else:
         size = LARGEST_PIECE // sender.mss
     burst = 0
-    for at in range(first, len(out)):
-        segment = out[at]
+    for at, segment in enumerate(out):
         if segment.reason != NEW_DATA or not segment.payload:
             burst = 0
             continue

@@ -41,6 +41,11 @@ def test_an_older_synfin_that_counts_nothing_is_shown_without() -> None:
     )
 
 
+def test_an_agreed_sack_is_shown_as_ss_shows_it() -> None:
+    assert details({**INFO, "tcpi_options": 7}).startswith("\t ts sack wscale:7,8 rto:")
+    assert details({**INFO, "tcpi_options": 5}).startswith("\t ts wscale:7,8 rto:")
+
+
 @pytest.mark.parametrize("name", ["syn-recv", "SYN_RECV", "syn_rcvd", "SYN-RECEIVED", "synrecv"])
 def test_a_state_is_understood_in_any_spelling(name: str) -> None:
     assert ss.wanted(["state", name]) is State.SYN_RECEIVED

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest import mock
 
-from synfin.engine import arrives, closed, connection, cookies, handshake, keepalive, options, path, sender
+from synfin.engine import arrives, closed, connection, cookies, handshake, keepalive, options, output, path, sack, sender
 from synfin.engine.config import MILLISECOND, NEVER, SECOND, TcpConfig
 from synfin.engine.congestion import base
 from synfin.engine.congestion.newreno import NewReno
 from synfin.engine.connection import Connection
 from synfin.engine.listener import Listener
+from synfin.engine.reassembly import Reassembly
 from synfin.engine.receiver import Receiver
 from synfin.engine.rtt import RttEstimator
 from synfin.engine.segment import Segment
@@ -197,6 +198,42 @@ def _no_2msl_again(original: Any) -> Any:
     return repeated
 
 
+def _edges(left: int, right: int) -> Callable[[Any], Any]:
+    """SACK blocks whose edges lie elsewhere."""
+    return _returns(lambda found: [((start + left) & MASK, (end + right) & MASK) for start, end in found])
+
+
+def _as_they_came(original: Any) -> Any:
+    """Blocks by the arrival of the first byte of each."""
+    return lambda held, number, count, rcv_nxt: original(held, -1, count, rcv_nxt)
+
+
+def _four_blocks(original: Any) -> Any:
+    """As many blocks as there is room for without timestamps; so those go."""
+
+    def segment(c: Connection, *arguments: Any) -> Any:
+        out = original(c, *arguments)
+        stamped, c.agreed_timestamps = c.agreed_timestamps, False
+        found = sack.blocks(c)
+        c.agreed_timestamps = stamped
+        if len(found) > 3:
+            out.has_timestamps, out.sacks = False, found
+        return out
+
+    return segment
+
+
+def _without_fin(original: Any) -> Any:
+    def blocks(c: Connection, *arguments: Any) -> Any:
+        fin, c.receiver.fin_seq = c.receiver.fin_seq, -1
+        try:
+            return original(c, *arguments)
+        finally:
+            c.receiver.fin_seq = fin
+
+    return blocks
+
+
 def _without_option(ignored: str) -> Callable[[Any], Any]:
     def change(original: Any) -> Any:
         return lambda c, name, value, now: None if name == ignored else original(c, name, value, now)
@@ -293,6 +330,23 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("PAWS off", arrives, "check_paws", _instead(True)),
     _patched("TS.Recent from any segment", arrives, "note_timestamp", _stamps_of_any),
     _patched("no simultaneous open", arrives, "_completes_simultaneous_open", _instead(False)),
+    # selective acknowledgment
+    _patched("no SACK is sent", sack, "blocks", _instead(())),
+    _patched("SACK blocks by number, not by recency", Reassembly, "report", _returns(sorted)),
+    _patched("SACK blocks in the order of their arrival", Reassembly, "report", _as_they_came),
+    _patched("the segment's block is not the first", Reassembly, "report", _returns(lambda found: found[::-1])),
+    _patched("left edge of a block one too low", Reassembly, "report", _edges(-1, 0)),
+    _patched("right edge of a block one too high", Reassembly, "report", _edges(0, 1)),
+    _patched("right edge of a block one too low", Reassembly, "report", _edges(0, -1)),
+    _patched("one SACK block fewer than there is room for", sack, "OPTIONS", lambda room: room - 8),
+    _patched("a fourth block instead of timestamps", output, "_segment", _four_blocks),
+    _patched("no SACK block on segments with data", sack, "beside_data", _instead(())),
+    _patched("data leaves no room for SACK blocks", sack, "space", _instead(0)),
+    _patched("a FIN is not held", sack, "blocks", _without_fin),
+    _config("no D-SACK", lambda config: {"dsack": not config.dsack}),
+    _patched("no D-SACK of what is held", sack, "kept", _instead(sack.NOTHING)),
+    _patched("no D-SACK below the ACK field", sack, "before", _instead(sack.NOTHING)),
+    _patched("D-SACK of bytes that never were", Receiver, "received", lambda _: property(lambda receiver: HALF)),
     # closing
     _config("TIME-WAIT halved", lambda config: {"msl": config.msl // 2}),
     _patched("2MSL do not start anew", TimeWait, "_repeated_fin", _no_2msl_again),

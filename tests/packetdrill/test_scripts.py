@@ -23,7 +23,7 @@ CHOSEN = {"linux": "Linux", "freebsd": "FreeBSD"}  # profile, what it is called
 FAMILIES = ("ipv4", "ipv6")
 SUBJECTS: Final = (
     "challenge", "closing", "cookies", "data", "delayed-ack", "icmp", "keepalive", "linger", "nagle", "opening", "paws",
-    "persist", "reassembly", "reset", "retransmit", "sockets", "syn-queue", "time-wait", "urgent", "user-timeout",
+    "persist", "reassembly", "reset", "retransmit", "sack", "sockets", "syn-queue", "time-wait", "urgent", "user-timeout",
     "window",
 )  # fmt: skip
 # Scripts that show parts of the language that leave something open.

@@ -75,6 +75,7 @@ def peer(
     if flags & SYN:
         segment.mss = 1460
         segment.wscale = 2 if config.window_scaling else -1
+        segment.sack_permitted = config.sack
     if config.timestamps if flags & SYN else one.connection.agreed_timestamps:
         stamp(one, segment, CLOCK + one.now // MILLISECOND if tsval < 0 else tsval)
     return segment

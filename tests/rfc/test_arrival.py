@@ -42,6 +42,12 @@ def numbers(one: End) -> tuple[int, int]:
     return one.connection.sender.snd_nxt, one.connection.receiver.rcv_nxt
 
 
+def bare(one: End) -> int:
+    """Where what carries no text stands: at SND.NXT, at SND.UNA while the peer's window is closed (deviation D13)."""
+    sender = one.connection.sender
+    return sender.snd_nxt if sender.snd_wnd else sender.snd_una
+
+
 # --- first: sequence number
 
 
@@ -87,7 +93,7 @@ def test_a_segment_with_text_outside_the_window_gets_an_ack_of_its_own_and_nothi
     for seq in (rcv - 2000, rcv + 70_000):
         hear(one, ACK, seq, nxt, payload=b"x")
         (out,) = one.out()
-        assert (out.flags & ~URG, out.seq, out.ack, out.reason, len(out.payload)) == (ACK, nxt, rcv, ACK_DUPLICATE, 0)
+        assert (out.flags & ~URG, out.seq, out.ack, out.reason, len(out.payload)) == (ACK, bare(one), rcv, ACK_DUPLICATE, 0)
     assert one.connection.state is state
 
 
@@ -164,13 +170,13 @@ def test_a_reset_elsewhere_in_the_window_is_challenged(build: Build) -> None:
     """RFC 5961 3.2 (3), RFC 9293 3.10.7.4 second: MUST send a challenge ACK and drop."""
     one = build(PLAIN)
     one.out()
-    nxt, rcv = numbers(one)
+    _nxt, rcv = numbers(one)
     if not one.connection.receiver.rcv_wnd:
         return
     state = one.connection.state
     hear(one, RST, rcv + 1, 0)
     (out,) = one.out()
-    assert (out.flags & ~URG, out.seq, out.ack, out.reason) == (ACK, nxt, rcv, ACK_CHALLENGE)
+    assert (out.flags & ~URG, out.seq, out.ack, out.reason) == (ACK, bare(one), rcv, ACK_CHALLENGE)
     assert one.connection.state is state
 
 
@@ -205,7 +211,7 @@ def test_a_syn_is_challenged_wherever_it_stands(build: Build) -> None:
         for flags in (SYN, SYN | ACK, SYN | FIN | ACK):
             hear(one, flags, seq, nxt)
             (out,) = one.out()
-            assert (out.flags & ~URG, out.seq, out.ack, out.reason) == (ACK, nxt, rcv, ACK_CHALLENGE)
+            assert (out.flags & ~URG, out.seq, out.ack, out.reason) == (ACK, bare(one), rcv, ACK_CHALLENGE)
             one.now += 10 * SECOND // 10
     assert one.connection.state is state
 
@@ -241,7 +247,7 @@ def test_an_ack_of_what_was_never_sent_is_answered_by_an_ack_and_its_text_droppe
     readable = one.connection.readable()
     hear(one, ACK | FIN, rcv, nxt + 1, payload=b"")
     (out, *_) = one.out()
-    assert (out.flags & ~URG, out.seq, out.ack) == (ACK, nxt, rcv)
+    assert (out.flags & ~URG, out.seq, out.ack) == (ACK, bare(one), rcv)
     assert (one.connection.sender.snd_una, one.connection.readable()) == (una, readable)
 
 

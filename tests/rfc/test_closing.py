@@ -354,6 +354,8 @@ def test_abort_sends_a_reset_and_drops_everything(build: Build) -> None:
     one = build(PLAIN)
     one.out()
     nxt, rcv = one.connection.sender.snd_nxt, one.connection.receiver.rcv_nxt
+    if build is probing:
+        nxt = one.connection.sender.snd_una  # the peer's window is closed (deviation D13)
     one.connection.abort(0)
     assert one.sends() == [f"RST,ACK seq={nxt} ack={rcv}"]
     assert one.connection.state is State.CLOSED

@@ -234,7 +234,7 @@ def test_our_timestamp_clock_counts_milliseconds_from_a_secret_number() -> None:
 
 
 def test_sack_permitted_is_understood_and_not_offered() -> None:
-    """RFC 2018 2: offered only by who sends SACK blocks; here later."""
+    """RFC 2018 2: offered only where the configuration has it; it is off by default until our sender uses what it is told."""
     assert not first_syn(FULL).sack_permitted
     one = syn_sent(FULL)
     syn = peer(one, SYN, IRS, 0)

@@ -8,6 +8,7 @@ from synfin.engine.config import NEVER, TcpConfig
 from synfin.engine.errors import CloseReason
 from synfin.engine.segment import (
     ACK,
+    ACK_DUPLICATE,
     ACK_WINDOW_UPDATE,
     PSH,
     RETRANSMIT_OPENED,
@@ -20,6 +21,7 @@ from tests.engine.harness import MILLISECOND, PLAIN, SECOND, End, Pair
 from tests.rfc.build import FULL, IRS, ISS, established, full, hear, in_flight, last, say, syn_sent, until, watch
 
 MSS = 1460
+FULL_MSS = MSS - 12  # beside timestamps
 
 
 def opened(window: int, config: TcpConfig = PLAIN) -> End:
@@ -556,3 +558,52 @@ def test_a_larger_window_lets_waiting_data_go() -> None:
     assert [len(out.payload) for out in one.out()] == [100]
     one.connection.set_option("nodelay", 1, 0)
     assert say(one, ACK, window=1000) == ["PSH,ACK seq=201 ack=301 len=900"]
+
+
+# --- where a segment without text stands, while SND.NXT lies beyond the peer's window
+
+
+def probed() -> End:
+    """The peer's window is closed, and a probe of one byte waits for its answer."""
+    one = opened(0)
+    one.connection.write(b"abc", 0)
+    one.out()
+    assert one.at(one.connection.next_deadline()) == [f"ACK seq={ISS + 1} ack=301 len=1"]
+    return one
+
+
+def test_an_ack_behind_an_unanswered_probe_stands_where_the_peer_takes_it() -> None:
+    """3.10.7.4: with RCV.WND = 0 the peer takes what has SEG.SEQ = RCV.NXT alone; the probe's byte it has not taken."""
+    one = probed()
+    hear(one, ACK, IRS + 1, window=0, payload=bytes(MSS))
+    answer = say(one, ACK, IRS + 1 + MSS, window=0, payload=bytes(MSS))
+    assert answer == [f"ACK seq={ISS + 1} ack={IRS + 1 + 2 * MSS}"]
+
+
+def test_an_abort_behind_an_unanswered_probe_stands_where_the_peer_believes_it() -> None:
+    """RFC 5961 3.2: an RST counts at RCV.NXT alone."""
+    one = probed()
+    one.connection.abort(one.now)
+    assert one.sends() == [f"RST,ACK seq={ISS + 1} ack=301"]
+
+
+@pytest.mark.parametrize(("window", "offset"), [(3 * MSS, 3 * MSS), (3 * MSS - 1, 3 * MSS - 2), (1000, 999), (1, 0), (0, 0)])
+def test_an_ack_stands_inside_of_a_window_that_shrank_below_what_is_in_flight(window: int, offset: int) -> None:
+    """3.10.7.4: RCV.NXT =< SEG.SEQ < RCV.NXT + RCV.WND."""
+    one = established()
+    one.connection.write(bytes(4 * MSS), 0)
+    one.out()
+    hear(one, ACK, IRS + 1, ack=ISS + 1 + MSS, window=window, payload=bytes(MSS))
+    answer = say(one, ACK, IRS + 1 + MSS, ack=ISS + 1 + MSS, window=window, payload=bytes(MSS))
+    assert answer == [f"ACK seq={ISS + 1 + MSS + offset} ack={IRS + 1 + 2 * MSS}"]
+
+
+def test_an_ack_stays_behind_what_a_window_fell_back_by_in_being_scaled() -> None:
+    """RFC 7323 2.4: up to 2^shift - 1 bytes more than what is announced were offered before, and are taken."""
+    one = established(FULL)
+    one.connection.write(bytes(2 * FULL_MSS), 0)
+    one.out()
+    for short, offset in ((3, 2 * FULL_MSS), (4, 2 * FULL_MSS - 5)):  # what is announced ends so many bytes before SND.NXT
+        one.connection.sender.snd_wnd = 2 * FULL_MSS - short
+        one.connection.ack_now = ACK_DUPLICATE
+        assert last(one).seq == ISS + 1 + offset

@@ -10,6 +10,7 @@ from typing import Any, Final
 from synfin.cli.output import json_lines
 from synfin.control.client import Gone, ask, find
 from synfin.engine.errors import UsageError
+from synfin.engine.info import OPTION_SACK
 from synfin.engine.state import State, parse_state
 
 HEAD: Final = ("State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "")
@@ -114,6 +115,7 @@ def _time(nanoseconds: int) -> str:
 def _details(info: Row) -> str:
     """rtt and rto in milliseconds, cwnd in segments, as ss -i."""
     parts = ["ts"] if info["timestamps"] else []
+    parts += ["sack"] if info.get("tcpi_options", 0) & OPTION_SACK else []
     parts += [
         f"wscale:{info['tcpi_snd_wscale']},{info['tcpi_rcv_wscale']}",
         f"rto:{info['tcpi_rto'] / 1000:g}",

@@ -6,6 +6,7 @@ the stack's (it answers with RST). No state has its own copy of a check.
 
 from typing import TYPE_CHECKING, Final
 
+from synfin.engine import sack
 from synfin.engine.config import MILLISECOND, NEVER, SECOND
 from synfin.engine.errors import CloseReason, DropReason
 from synfin.engine.events import PEER_CLOSED
@@ -147,11 +148,17 @@ def check_paws(c: "Connection", seg: Segment, now: int) -> bool:
     if (seg.tsval - c.ts_recent) & MASK >= HALF and now - c.ts_recent_age < PAWS_VALID:  # seq inline
         c.drop(DropReason.PAWS, seg, now)
         if seg.payload or seg.flags & (SYN | FIN):
-            c.reply(ACK_DUPLICATE)
+            _answer_refused(c, seg)
         else:
             c.challenge(now, ACK_DUPLICATE)
         return False
     return True
+
+
+def _answer_refused(c: "Connection", seg: Segment) -> None:
+    """An ACK for `seg`, which is not taken; it tells what of it is a duplicate, unless it has a SYN."""
+    length = len(seg.payload) + (seg.flags & FIN)
+    c.reply(ACK_DUPLICATE, about=sack.NOTHING if seg.flags & SYN else sack.before(c, seg.seq, length))
 
 
 def note_timestamp(c: "Connection", seg: Segment, now: int) -> None:
@@ -195,7 +202,7 @@ def check_sequence(c: "Connection", seg: Segment, now: int) -> bool:
     elif length:
         if c.rhythm is not None and old:
             c.rhythm.repeated(c, ends)
-        c.reply(ACK_DUPLICATE)
+        _answer_refused(c, seg)
     else:
         c.challenge(now, ACK_DUPLICATE)
     return False
@@ -312,10 +319,12 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
     payload = seg.payload
     fin = bool(seg.flags & FIN)
     count = len(payload)
+    again = sack.NOTHING
     behind = (receiver.rcv_nxt - seq) & MASK
     if 0 < behind < HALF:  # seq inline: begins with what we have
         if behind > count:
             return
+        again = sack.before(c, seq, count)
         payload = memoryview(payload)[behind:]
         count -= behind
         seq = receiver.rcv_nxt
@@ -331,38 +340,42 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
         c.reset(RESET_AFTER_CLOSE, Trigger.ABORT, CloseReason.ABORTED, now)
         return
     if seq != receiver.rcv_nxt:
+        again = sack.kept(c, seq, count)
         if count and receiver.store(seq, payload, c.config.reassembly_segments) < 0:
             c.drop(DropReason.REASSEMBLY_FULL, seg, now)
-        c.reply(ACK_DUPLICATE)
-        return
-    if not count:
+        c.reply(ACK_DUPLICATE, about=(seq, seq) if again is sack.NOTHING else again)
         return
     filled = receiver.reassembly is not None
-    receiver.deliver(payload)
-    if filled or 0 < behind < HALF:
-        if c.rhythm is not None:
+    gap = filled or 0 < behind < HALF
+    if filled and again is sack.NOTHING:
+        again = sack.kept(c, seq, count)
+    if count:
+        receiver.deliver(payload)
+        if gap and c.rhythm is not None:
             c.rhythm.heard(c, count, seg, now)
-        if filled:
-            receiver.continue_from_store()
+        receiver.continue_from_store()
+    if again is not sack.NOTHING:
+        c.reply(ACK_DUPLICATE, about=again)
+    elif count and gap:
         c.owe_ack(ACK_DUPLICATE)  # RFC 5681 4.2: at once while there is or was a gap
-    else:
+    elif count:
         schedule_ack(c, count, seg, now)
 
 
 def schedule_ack(c: "Connection", count: int, seg: Segment, now: int) -> None:
     """`count` bytes of `seg` were delivered in order: ACK every second full segment, else soon (3.8.6.3)."""
-    receiver, config = c.receiver, c.config
-    receiver.unacked = unacked = receiver.unacked + seg.segments
+    receiver = c.receiver
+    receiver.unacked += seg.segments
     if c.rhythm is not None:
         c.rhythm.heard(c, count, seg, now)
-    elif unacked >= config.ack_every or not config.delayed_ack:
+    elif receiver.unacked >= c.config.ack_every or not c.config.delayed_ack:
         c.owe_ack(ACK_SECOND)
     elif c.timers.delayed_ack == NEVER:
         if receiver.quick and receiver.quick_since == c.data_segs_out:
             receiver.quick -= 1
             c.owe_ack(ACK_SECOND)
         else:
-            c.timers.delayed_ack = now + config.delayed_ack
+            c.timers.delayed_ack = now + c.config.delayed_ack
 
 
 def check_fin(c: "Connection", now: int) -> None:

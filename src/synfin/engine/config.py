@@ -31,7 +31,10 @@ class TcpConfig:
     # "before": NOPs stand before each option, so that it ends on a word's border (Linux, RFC 7323 appendix A); "after": where
     # its numbers want a border only, and END fills the last word (FreeBSD, macOS).
     syn_padding: str = "before"
-    sack: bool = False  # RFC 2018 2: SACK permitted is offered. No SACK is sent yet, and the peer's are not used
+    # RFC 2018: SACK permitted is offered; where the peer has it too, our ACKs tell what is held out of order. What the peer's
+    # tell is not used yet.
+    sack: bool = False
+    dsack: bool = True  # RFC 2883: with SACK, an ACK tells first which duplicate it answers
     gso_max: int = 65_535  # largest super-segment that a device with segmentation offload is given, bytes
 
     # Buffers, bytes

@@ -14,6 +14,7 @@ from synfin.engine.errors import CloseReason, DropReason, UsageError
 from synfin.engine.events import CONNECTED, Closed, Event
 from synfin.engine.expiry import give_up_at
 from synfin.engine.handshake import (
+    SCALING,
     Agreement,
     effective_mss,
     first_window,
@@ -26,6 +27,7 @@ from synfin.engine.observe import Observer
 from synfin.engine.output import CURRENT, NO_ACK
 from synfin.engine.receiver import Receiver
 from synfin.engine.rhythm import Rhythm, rhythm_for
+from synfin.engine.sack import NOTHING, Edges
 from synfin.engine.segment import (
     ACK,
     ACK_CHALLENGE,
@@ -60,9 +62,9 @@ class Connection(Entry):
     """
 
     __slots__ = (
-        "ack_now", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges", "close_reason",
-        "config", "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive", "last_data_recv",
-        "mtu", "narrow", "orphaned", "passive", "receiver", "replies", "rhythm", "scaling", "send_due", "sender",
+        "ack_now", "agreed", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges", "close_reason", "config",
+        "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive", "last_data_recv", "mtu",
+        "narrow", "orphaned", "passive", "receiver", "replies", "rhythm", "send_due", "sender",
         "soft_error", "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
     )  # fmt: skip
 
@@ -81,15 +83,13 @@ class Connection(Entry):
         self.orphaned: bool = False  # the application has closed both halves
         self.close_reason: CloseReason | None = None
         self.events: list[Event] | None = None
-        self.replies: list[tuple[int, int, int, int]] | None = None  # reason, flags, SEQ, ACK
+        self.replies: list[tuple[int, int, int, int, Edges]] | None = None  # reason, flags, SEQ, ACK, what it is about
         self.ack_now: int = NO_ACK  # the reason for an ACK owed now
-        self.send_due: bool = False
-        self.syn_due: bool = False
+        self.send_due = self.syn_due = False
         self.agreed_timestamps: bool = False
-        self.scaling: bool = False
+        self.agreed: int = 0  # SCALING, SACK: what both SYNs had besides timestamps
         self.ts_offset: int = ts_offset
-        self.ts_recent: int = 0
-        self.ts_recent_age: int = 0
+        self.ts_recent = self.ts_recent_age = 0
         self.syn_since: int = 0
         self.syn_again: bool = False  # the SYN or SYN,ACK that is due has gone before
         self.handshake_lost: bool = False  # the timer fired in the handshake (RFC 6298 5.7, RFC 5681 3.1)
@@ -148,7 +148,7 @@ class Connection(Entry):
         self.receiver.start(syn.seq, shift)
         self.sender.agree(self.config, agreement.send_mss, agreement.send_shift)
         self.agreed_timestamps = agreement.timestamps
-        self.scaling = agreement.scaling
+        self.agreed = agreement.agreed
         self.last_data_recv = now
         if self.narrow is not None:
             path.agreed(self, self.narrow, agreement.peer_mss)
@@ -186,12 +186,11 @@ class Connection(Entry):
         if self.ack_now == NO_ACK:
             self.ack_now = reason
 
-    def reply(self, reason: int, flags: int = ACK, seq: int = CURRENT, ack: int = CURRENT) -> None:
-        """A segment owed to one particular segment; it never merges with another."""
-        if self.replies is None:
-            self.replies = []
-        if len(self.replies) < MAX_REPLIES:
-            self.replies.append((reason, flags, seq, ack))
+    def reply(self, reason: int, flags: int = ACK, seq: int = CURRENT, ack: int = CURRENT, about: Edges = NOTHING) -> None:
+        """A segment owed to one particular segment, `about` as sack.blocks has it; it never merges with another."""
+        replies = self.replies = self.replies or []
+        if len(replies) < MAX_REPLIES:
+            replies.append((reason, flags, seq, ack, about))
 
     def challenge(self, now: int, reason: int = ACK_CHALLENGE) -> None:
         """A challenge ACK, at most `config.challenge_acks` in `config.challenge_ack_period` (RFC 5961 7).
@@ -378,9 +377,8 @@ class Connection(Entry):
             if self.sender.fin_queued:  # CLOSE was called in SYN-RECEIVED
                 self._move(Trigger.CLOSE, now)
             self.send_due = True
-        elif state is State.FIN_WAIT_2:
-            if self.orphaned:
-                self._start_fin_wait_2(now)
+        elif state is State.FIN_WAIT_2 and self.orphaned:
+            self._start_fin_wait_2(now)
         elif state is State.TIME_WAIT:
             self.close_reason = CloseReason.FINISHED
             self.timers.stop()
@@ -406,8 +404,7 @@ class Connection(Entry):
         if not self.events:
             return None
         event = self.events.pop(0)
-        if not self.events:
-            self.events = None
+        self.events = self.events or None
         return event
 
     @property
@@ -462,6 +459,11 @@ class Connection(Entry):
     def info(self, now: int) -> dict[str, Any]:
         """What can be told of the connection: see info.told."""
         return told(self, now)
+
+    @property
+    def scaling(self) -> bool:
+        """Whether both sides scale their windows (RFC 7323 2)."""
+        return self.agreed & SCALING > 0
 
     def timestamp(self, now: int) -> int:
         """Our timestamp clock: milliseconds, offset by a secret of the connection (RFC 7323 5.4, 7.1)."""

@@ -11,6 +11,8 @@ MAX_WINDOW: Final = 65_535
 MAX_SHIFT: Final = 14  # RFC 7323 2.3
 TIMESTAMP_SPACE: Final = 12  # 10 bytes and two NOPs
 IP4_KEY: Final = 12  # bytes of a connection's key over IPv4
+SCALING: Final = 1  # in Connection.agreed: both SYNs had window scale
+SACK: Final = 2  # both had SACK permitted (RFC 2018 2)
 
 
 def keyed_number(secret: bytes, purpose: bytes, key: bytes) -> int:
@@ -73,7 +75,7 @@ def default_mss(key: bytes) -> int:
 class Agreement:
     """What both sides' options come to. `send_mss` is net of the options in every segment (Eff.snd.MSS, 3.7.1)."""
 
-    __slots__ = ("peer_mss", "receive_shift", "sack", "scaling", "send_mss", "send_shift", "timestamps")
+    __slots__ = ("agreed", "peer_mss", "receive_shift", "scaling", "send_mss", "send_shift", "timestamps")
 
     def __init__(self, config: TcpConfig, syn: Segment, key: bytes, mtu: int) -> None:
         """From our configuration and the peer's `syn` (a SYN or SYN,ACK)."""
@@ -84,7 +86,7 @@ class Agreement:
         self.scaling: bool = config.window_scaling and syn.wscale >= 0
         self.send_shift: int = min(syn.wscale, MAX_SHIFT) if self.scaling else 0
         self.receive_shift: int = offered_scale(config, config.receive_buffer) if self.scaling else 0
-        self.sack: bool = syn.sack_permitted
+        self.agreed: int = (SCALING if self.scaling else 0) | (SACK if config.sack and syn.sack_permitted else 0)
         self.send_mss: int = effective_mss(self.peer_mss, mtu - header_space(key), self.timestamps)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from synfin.engine.config import MICROSECOND, MILLISECOND
 from synfin.engine.congestion.base import UNLIMITED
-from synfin.engine.handshake import TIMESTAMP_SPACE
+from synfin.engine.handshake import SACK, SCALING, TIMESTAMP_SPACE
 from synfin.engine.seq import MASK
 from synfin.engine.state import State
 
@@ -34,6 +34,7 @@ CA_DISORDER: Final = 1
 CA_RECOVERY: Final = 3
 CA_LOSS: Final = 4
 OPTION_TIMESTAMPS: Final = 1  # TCPI_OPT_*
+OPTION_SACK: Final = 2
 OPTION_WINDOW_SCALE: Final = 4
 NO_THRESHOLD: Final = 0x7FFFFFFF  # TCP_INFINITE_SSTHRESH
 
@@ -62,7 +63,7 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
     sender, receiver = c.sender, c.receiver
     rtt, mss = sender.rtt, sender.mss
     outstanding = -(-((sender.snd_nxt - sender.snd_una) & MASK) // mss)
-    options = OPTION_TIMESTAMPS if c.agreed_timestamps else 0
+    options = (OPTION_TIMESTAMPS if c.agreed_timestamps else 0) | (OPTION_SACK if c.agreed & SACK else 0)
     keepalive = c.keepalive
     synchronized = c.established
     # Linux's count of an active open begins with the SYN (tcp_snd_una_update); a FIN counts on both sides.
@@ -73,9 +74,9 @@ def linux(c: "Connection", now: int) -> dict[str, int]:
         "tcpi_retransmits": sender.timeouts,
         "tcpi_probes": sender.probes if sender.probing or keepalive is None else keepalive.probes,
         "tcpi_backoff": rtt.backoff,
-        "tcpi_options": options | (OPTION_WINDOW_SCALE if c.scaling else 0),
+        "tcpi_options": options | (OPTION_WINDOW_SCALE if c.agreed & SCALING else 0),
         "tcpi_snd_wscale": sender.shift,
-        "tcpi_rcv_wscale": receiver.shift if c.scaling else 0,
+        "tcpi_rcv_wscale": receiver.shift if c.agreed & SCALING else 0,
         "tcpi_rto": rtt.rto // MICROSECOND,
         "tcpi_ato": (c.config.delayed_ack if c.rhythm is None else c.rhythm.wait) // MICROSECOND,
         "tcpi_snd_mss": mss,

@@ -6,10 +6,11 @@ ride on. Knows a Connection and its parts; changes no state but what sending its
 
 from typing import TYPE_CHECKING, Final
 
-from synfin.engine import path
+from synfin.engine import path, sack
 from synfin.engine.config import NEVER, SECOND
-from synfin.engine.handshake import first_window, syn_wait
+from synfin.engine.handshake import SACK, SCALING, first_window, syn_wait
 from synfin.engine.plan import Plan
+from synfin.engine.sack import NO_BLOCKS
 from synfin.engine.segment import (
     ACK,
     FIN,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from synfin.engine.connection import Connection
 
 NO_ACK: Final = -1  # in `ack_now`: none is owed
-CURRENT: Final = -1  # in a reply: SND.NXT and RCV.NXT of the moment it is built
+CURRENT: Final = -1  # in a reply: SND.NXT (`bare_seq`) and RCV.NXT of the moment it is built
 SENDING: Final = (
     State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK,
 )  # fmt: skip
@@ -48,19 +49,25 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
     c.send_due = False
     if c.replies is not None:
         replies, c.replies = c.replies, None
-        for reason, flags, seq, ack in replies:
-            out.append(_reply(c, now, reason, flags, seq, ack))
+        for reason, flags, seq, ack, about in replies:
+            out.append(_reply(c, now, reason, flags, seq, ack, about))
     if c.syn_due:
         c.syn_due = False
         out.append(_syn(c, now))
         return
+    sender = c.sender
+    found = NO_BLOCKS if c.receiver.reassembly is None else sack.blocks(c)
     if c.state in SENDING:
-        sender = c.sender
         if c.narrow is not None:
             path.widen(c, now)
         persist = c.timers.persist
         if sender.last_sent >= 0 and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
             sender.congestion.on_idle()
+        carried = found
+        if found:  # the option takes its place from the data
+            carried = sack.beside_data(found, sender.mss)
+            taken = sack.space(carried)
+            sender.mss -= taken
         while True:
             if room <= 0:
                 c.send_due = sender.has_work()
@@ -68,20 +75,25 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             plan = sender.next_plan(now, c.timers, c.config.persist_max)
             if plan is None:
                 break
-            out.append(_data(c, plan, now))
+            out.append(_data(c, plan, now, carried))
             room -= plan.count + 1
         if c.config.push_burst:
             _push_bursts(c, out)
+        if found:
+            sender.mss += taken
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
         if sender.urgent_due and c.ack_now == NO_ACK and sender.buffer.size:
             c.ack_now = URGENT_NOTICE
     if c.ack_now != NO_ACK:
         c.bare_segs_out += 1
-        out.append(_segment(c, now, c.sender.snd_nxt, ACK, c.ack_now, b""))
+        seq = sender.snd_nxt
+        if (seq - sender.snd_una) & MASK > sender.snd_wnd:
+            seq = sender.bare_seq()
+        out.append(_segment(c, now, seq, ACK, c.ack_now, b"", found))
 
 
-def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer) -> Outgoing:
+def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer, sacks: sack.Blocks) -> Outgoing:
     """A segment of a synchronized connection; whatever it is, it acknowledges all that has come."""
     receiver = c.receiver
     sender = c.sender
@@ -91,6 +103,8 @@ def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, paylo
         segment.has_timestamps = True
         segment.tsval = c.timestamp(now)
         segment.tsecr = c.ts_recent
+    if sacks:
+        segment.sacks = sacks
     if sender.urgent_mode:
         ahead = (sender.snd_up - seq) & MASK
         if 0 < ahead < HALF:  # seq inline: urgent data ends after this segment begins (3.8.5)
@@ -104,7 +118,7 @@ def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, paylo
     return segment
 
 
-def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
+def _data(c: "Connection", plan: Plan, now: int, sacks: sack.Blocks) -> Outgoing:
     sender = c.sender
     buffer = sender.buffer
     count = plan.count
@@ -125,7 +139,7 @@ def _data(c: "Connection", plan: Plan, now: int) -> Outgoing:
             reason = FIN_SENT
         elif not count and reason in RETRANSMISSIONS:
             reason = RETRANSMIT_FIN
-    segment = _segment(c, now, plan.seq, flags, reason, payload)
+    segment = _segment(c, now, plan.seq, flags, reason, payload, sacks)
     mss = sender.mss
     if count > mss:
         segment.gso_size = mss
@@ -166,11 +180,11 @@ def _push_bursts(c: "Connection", out: list[Outgoing]) -> None:
             burst = 0
 
 
-def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int) -> Outgoing:
+def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: int, about: sack.Edges) -> Outgoing:
     c.bare_segs_out += 1
     if flags & RST:
         segment = Outgoing(
-            c.sender.snd_nxt if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
+            c.sender.bare_seq() if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
         )
         if c.config.reset_window and flags & ACK:
             segment.window = c.receiver.window_field()
@@ -179,7 +193,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    return _segment(c, now, c.sender.snd_nxt if seq == CURRENT else seq, flags, reason, b"")
+    return _segment(c, now, c.sender.bare_seq() if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:
@@ -196,12 +210,12 @@ def _syn(c: "Connection", now: int) -> Outgoing:
         config.syn_padding,
     )  # fmt: skip
     segment.mss = c.receiver.mss
-    segment.sack_permitted = config.sack and not both
+    segment.sack_permitted = c.agreed & SACK > 0 if both else config.sack
     if stamped:
         segment.has_timestamps = True
         segment.tsval = c.timestamp(now)
         segment.tsecr = c.ts_recent
-    if c.scaling if both else config.window_scaling:
+    if c.agreed & SCALING if both else config.window_scaling:
         segment.wscale = c.receiver.shift
     c.sender.syn_sent(now, c.timers, c.syn_again)
     c.timers.retransmission = now + syn_wait(config, c.sender.rtt.rto, c.sender.timeouts)

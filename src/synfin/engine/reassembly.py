@@ -1,6 +1,7 @@
 """Out-of-order bytes that wait for what is missing before them (RFC 9293 3.10.7.4, seventh check).
 
-Owns the runs: sorted, with a hole between any two, the bytes that came first win. What is contiguous is one run, so that one
+Owns the runs: sorted, with a hole between any two, the bytes that came first win; and the order in which they were reported,
+which the blocks of a SACK option follow (RFC 2018 4). What is contiguous is one run, so that one
 loss costs one of them however much follows it; the number of runs is bounded, and within a run small pieces are joined, so that
 a peer that sends a byte at a time costs no more than what it sends. Knows RCV.NXT only as an argument.
 """
@@ -68,13 +69,15 @@ class Run:
 
 
 class Reassembly:
-    """Runs of sequence numbers with their bytes, at most `limit` of them."""
+    """Runs of sequence numbers with their bytes, at most `limit` of them. `recent` has the same runs in the order in which they
+    came up or were reported first, the latest at the end."""
 
-    __slots__ = ("limit", "runs")
+    __slots__ = ("limit", "recent", "runs")
 
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
         self.runs: list[Run] = []
+        self.recent: list[Run] = []
 
     def insert(self, seq: int, payload: Buffer, rcv_nxt: int) -> int:
         """Keep what is new of `payload`, which starts at `seq` after `rcv_nxt`. Returns the bytes taken; -1 when full."""
@@ -84,14 +87,20 @@ class Reassembly:
             runs[-1].append(payload)  # the usual case after a loss: behind all that is kept
             return len(payload)
         # The runs that `payload` overlaps or touches.
-        first = bisect_left(runs, begin, key=lambda run: ((run.seq - rcv_nxt) & MASK) + run.size)
+        first = self._ends_from(begin, rcv_nxt)
         last = bisect_left(runs, begin + len(payload) + 1, first, key=lambda run: (run.seq - rcv_nxt) & MASK)
         if first < last:
             return self._join(first, last, begin, memoryview(payload), rcv_nxt)
         if len(runs) >= self.limit:
             return -1
-        runs.insert(first, Run(seq, payload))
+        run = Run(seq, payload)
+        runs.insert(first, run)
+        self.recent.append(run)
         return len(payload)
+
+    def _ends_from(self, ahead: int, rcv_nxt: int) -> int:
+        """The place of the first run that ends at least `ahead` bytes after `rcv_nxt`."""
+        return bisect_left(self.runs, ahead, key=lambda run: ((run.seq - rcv_nxt) & MASK) + run.size)
 
     def _join(self, first: int, last: int, begin: int, data: memoryview, rcv_nxt: int) -> int:
         """Make one run of those from `first` up to `last` and of what is new in `data`; returns the bytes taken."""
@@ -108,11 +117,37 @@ class Reassembly:
                 taken += left - at
             at = left + other.size
             run.absorb(other)
+            other.size = 0
         if at < begin + len(data):
             run.append(data[at - begin :])
             taken += begin + len(data) - at
-        del self.runs[first + 1 : last]
+        if last - first > 1:
+            del self.runs[first + 1 : last]
+            self.recent = [each for each in self.recent if each.size]
         return taken
+
+    def duplicate(self, seq: int, size: int, rcv_nxt: int) -> tuple[int, int] | None:
+        """The edges of those of the `size` bytes at `seq`, not before `rcv_nxt`, that are kept already; of several parts only
+        the first's."""
+        begin = (seq - rcv_nxt) & MASK
+        at = self._ends_from(begin + 1, rcv_nxt)
+        if at == len(self.runs):
+            return None
+        run = self.runs[at]
+        start = (run.seq - rcv_nxt) & MASK
+        left, right = max(start, begin), min(start + run.size, begin + size)
+        return ((rcv_nxt + left) & MASK, (rcv_nxt + right) & MASK) if left < right else None
+
+    def report(self, number: int, count: int, rcv_nxt: int) -> list[tuple[int, int]]:
+        """The edges of at most `count` runs, those that were reported last first; before all others the one that has the
+        sequence number `number`, where there is one (below 0: none is looked for)."""
+        at = self._ends_from(((number - rcv_nxt) & MASK) + 1, rcv_nxt) if number >= 0 else len(self.runs)
+        if at < len(self.runs) and (number - self.runs[at].seq) & MASK < self.runs[at].size:
+            recent, run = self.recent, self.runs[at]
+            if recent[-1] is not run:
+                recent.remove(run)
+                recent.append(run)
+        return [(run.seq, (run.seq + run.size) & MASK) for run in self.recent[: -count - 1 : -1]]
 
     def take(self, rcv_nxt: int) -> bytes | memoryview | None:
         """Some of the bytes that continue at `rcv_nxt`, removed from here; None when the next number is missing."""
@@ -126,6 +161,7 @@ class Reassembly:
             run.size -= len(data)
             if not run.chunks:
                 del self.runs[0]
+                self.recent.remove(run)
             if behind < len(data):
                 return data[behind:] if behind else data
         return None

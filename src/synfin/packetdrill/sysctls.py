@@ -102,13 +102,6 @@ def _drop_options(text: str, config: TcpConfig) -> Changes:
     return {"syn_bare_after": 3 if text != "0" else 0}
 
 
-def _sack(text: str, config: TcpConfig) -> Changes:
-    """No SACK is sent yet: only 0 can be had."""
-    if text != "0":
-        raise NotSaid
-    return {"sack": False}
-
-
 def _congestion(text: str, config: TcpConfig) -> Changes:
     if text in ("reno", "newreno"):
         return {"congestion": "newreno"}
@@ -153,7 +146,7 @@ ANYTHING: Final = only()
 LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
     "tcp_timestamps": lambda text, config: {"timestamps": _number(text) != 0},
     "tcp_window_scaling": flag("window_scaling"),
-    "tcp_sack": _sack,
+    "tcp_sack": flag("sack"),
     "tcp_dsack": flag("dsack"),
     "tcp_syn_retries": _syn_retries,
     "tcp_syn_linear_timeouts": _linear_timeouts,
@@ -210,7 +203,7 @@ LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
 
 FREEBSD: Final[Mapping[str, Rule]] = MappingProxyType({
     "rfc1323": _rfc1323,
-    "sack.enable": _sack,
+    "sack.enable": flag("sack"),
     "ecn.enable": lambda text, config: _field("ecn", text == "1", text != "0"),
     "ecn.maxretries": ANYTHING,
     "recvspace": amount("receive_buffer"),

@@ -115,6 +115,11 @@ class Context:
         numbered = None if self.absolute else self.numbers.of(event.packet)
         return event.ack if numbered is None else numbered.ack
 
+    def sacks(self, event: PacketEvent) -> tuple[tuple[int, int], ...]:
+        """The SACK blocks of a packet as the reader wants them: left and right edges."""
+        numbered = None if self.absolute else self.numbers.of(event.packet)
+        return event.segment.sacks if numbered is None else numbered.sacks
+
     def next(self, event: PacketEvent) -> int:
         """The number that acknowledges the whole of a packet."""
         after = self.seq(event) + event.segment.length

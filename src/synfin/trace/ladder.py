@@ -9,6 +9,7 @@ import errno
 from collections.abc import Sequence
 from typing import Final
 
+from synfin.engine.sack import tells_duplicate
 from synfin.engine.segment import ACK, SYN, URG, flag_names
 from synfin.engine.state import State
 from synfin.trace.context import Context
@@ -174,6 +175,9 @@ class _Builder:
             options.append("ts")
         if segment.flags & URG:
             options.append(f"urg={self.context.seq(event) + segment.urgent}")
+        for place, (left, right) in enumerate(self.context.sacks(event)):
+            again = not place and tells_duplicate(segment.sacks, segment.ack)
+            options.append(f"{'dsack' if again else 'sack'}={left}:{right}")
         return Arrow(
             sender=side,
             packet=event.packet,

@@ -213,9 +213,9 @@ class _Picture:
         if arrow.ack is not None:
             crowded = near and (self.ladder.absolute or arrow.ack > 9999 or arrow.seq > 9999)
             (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
-        under = " ".join(below)
-        remarks = self._remarks(arrow)
         length = math.hypot(x2 - x1, y2 - y1)
+        under = _fitting(below, length / 2 if shaft.crossed else 0.94 * length)
+        remarks = self._remarks(arrow)
         fits = width(f"{under}  {remarks}") * SMALL_CELL <= (length / 2 if shaft.crossed else length)
         # Else above, where there are fewer words; where arrows cross, in a line of its own, clear of the other's words.
         beside, over = (remarks if fits else ""), (remarks if not fits and not shaft.crossed else "")
@@ -393,6 +393,14 @@ class _Picture:
                 self.body.append(svg.words(MARGIN + 30, y, text, 13))
             y += 6
         return y
+
+
+def _fitting(words: list[str], room: float) -> str:
+    """The words in one line; of SACK blocks at their end only those for which `room` pixels are enough, `…` for the others."""
+    line, rest = " ".join(words), ""
+    while width(line + rest) * SMALL_CELL > room and "sack=" in line:
+        line, rest = line.rpartition(" ")[0], " …"
+    return line + rest
 
 
 def _clock(time: int) -> str:

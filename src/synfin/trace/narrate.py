@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from synfin.engine import segment as why
+from synfin.engine.sack import tells_duplicate
 from synfin.engine.segment import ACK, FIN, RST, SYN, URG, flag_names
 from synfin.engine.seq import MASK, diff, geq
 from synfin.engine.state import State, Trigger
@@ -121,7 +122,20 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
         facts["attempt"] = context.half(event.host, event.connection).attempts.get(segment.seq, 0) + 1
     if "{unread}" in reason.en:
         facts["unread"] = _unread(event, context.half(event.host, event.connection))
-    return Sentence(event, joined(*parts, p.COLON, reason, p.STOP), facts)
+    return Sentence(event, joined(*parts, p.COLON, reason, *_told_by_sack(event, context, facts), p.STOP), facts)
+
+
+def _told_by_sack(event: SegmentSent, context: Context, facts: dict[str, Fact]) -> list[Text]:
+    """What the blocks of a SACK option say besides; their numbers go to `facts`."""
+    parts = []
+    blocks = [f"{left}:{right}" for left, right in context.sacks(event)]
+    if tells_duplicate(event.segment.sacks, event.segment.ack):
+        facts["again"] = blocks.pop(0)
+        parts.append(p.CAME_TWICE)
+    if blocks:
+        facts["held"] = Text(", ".join(blocks), "、".join(blocks))
+        parts.append(p.HOLDS)
+    return parts
 
 
 def _reason(event: SegmentSent, context: Context) -> Text:

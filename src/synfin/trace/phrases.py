@@ -52,6 +52,8 @@ WITH_BYTES: Final = Text(", {length} bytes", "，数据 {length} 字节")
 WITH_BYTE: Final = Text(", {length} byte", "，数据 {length} 字节")
 WITH_URGENT: Final = Text(", urgent before number {urgent}", "，紧急数据到序号 {urgent} 之前为止")
 WITH_WINDOW: Final = Text(", window {window}", "，窗口 {window}")
+CAME_TWICE: Final = Text("; {again} has come twice", "；{again} 收到了两次")
+HOLDS: Final = Text("; beyond what is missing it holds {held}", "；缺口之后它已持有 {held}")
 COLON: Final = Text(": ", "：")
 STOP: Final = Text(".", "。")
 

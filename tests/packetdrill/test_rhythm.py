@@ -190,6 +190,15 @@ def test_tcp_quickack_acknowledges_at_once_what_was_read(read: bool, after: str)
     assert told(talk.play()) == GOOD
 
 
+def test_tcp_quickack_tells_whether_no_conversation_goes_on() -> None:
+    option = "+0 getsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [{}], [4]) = 0"
+    talk = Talk().say(option.format(1)).use_up().hear(100, after=".05").ack(".04").say(option.format(1))
+    talk.hear(100, after="0").say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 1801").say(option.format(0))
+    talk.say("+.01 < . 1801:1801(0) ack 51 win 20000")
+    talk.say("+0 setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [1], 4) = 0").say(option.format(1))
+    assert told(talk.say("+0 setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [0], 4) = 0").say(option.format(0)).play()) == GOOD
+
+
 def test_what_is_learnt_is_told_as_tcp_info_tells_it() -> None:
     talk = Talk().say("+0 %{ assert tcpi_ato == 0; assert tcpi_rcv_mss == 1460 }%").hear(700).ack()
     talk.say("+0 %{ assert tcpi_ato == 40000; assert tcpi_rcv_mss == 700 }%").hear(1000).ack()

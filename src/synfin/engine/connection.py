@@ -8,6 +8,7 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 from typing import Any, Final
 
 from synfin.engine import arrives, expiry, fastpath, invariants, keepalive, options, output, path
+from synfin.engine.bounded import sender_for
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
@@ -74,7 +75,7 @@ class Connection(Entry):
         super().__init__(key, observer)
         self.config: TcpConfig = config
         self.mtu: int = mtu
-        self.sender: Sender = Sender(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
+        self.sender: Sender = sender_for(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
         self.receiver: Receiver = receiver_for(config, receive_mss(config, key, mtu))
         self.rhythm: Rhythm | None = rhythm_for(config)  # None: ACKs are counted
         self.timers: Timers = Timers()

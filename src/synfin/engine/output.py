@@ -36,6 +36,7 @@ from synfin.engine.state import State
 
 if TYPE_CHECKING:
     from synfin.engine.connection import Connection
+    from synfin.engine.sender import Sender
 
 NO_ACK: Final = -1  # in `ack_now`: none is owed
 CURRENT: Final = -1  # in a reply: SND.NXT (`bare_seq`) and RCV.NXT of the moment it is built
@@ -89,8 +90,24 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         c.bare_segs_out += 1
         seq = sender.snd_nxt
         if (seq - sender.snd_una) & MASK > sender.snd_wnd:
-            seq = sender.bare_seq()
+            seq = bare_seq(sender)
         out.append(_segment(c, now, seq, ACK, c.ack_now, b"", found))
+
+
+def bare_seq(sender: "Sender") -> int:
+    """SEG.SEQ of what carries no text: SND.NXT, or what the peer takes now where SND.NXT lies beyond its window.
+
+    It has a probe's byte, or what went before the window shrank, outside of its window, and would drop whatever begins
+    behind that, with the ACK or RST that it is (3.10.7.4, first check). What a window fell back by in being scaled was
+    offered before (RFC 7323 2.4). Linux: tcp_acceptable_seq.
+    """
+    snd_una, snd_nxt, snd_wnd = sender.snd_una, sender.snd_nxt, sender.snd_wnd
+    beyond = ((snd_nxt - snd_una) & MASK) - snd_wnd
+    if beyond <= 0 or snd_una == sender.iss:  # a SYN needs no window
+        return snd_nxt
+    if not snd_wnd:
+        return snd_una
+    return snd_nxt if beyond < 1 << sender.shift else (snd_una + snd_wnd - 1) & MASK
 
 
 def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer, sacks: sack.Blocks) -> Outgoing:
@@ -184,7 +201,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
     c.bare_segs_out += 1
     if flags & RST:
         segment = Outgoing(
-            c.sender.bare_seq() if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
+            bare_seq(c.sender) if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
         )
         if c.config.reset_window and flags & ACK:
             segment.window = c.receiver.window_field()
@@ -193,7 +210,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    return _segment(c, now, c.sender.bare_seq() if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
+    return _segment(c, now, bare_seq(c.sender) if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:

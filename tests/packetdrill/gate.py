@@ -35,6 +35,8 @@ from tests.packetdrill.gate_mutations import Fact, Mutation, Tolerance, expected
 from tests.packetdrill.stack_mutations import STACK_MUTATIONS, StackMutation
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "scripts"
+# Each profile's own scripts; whatever lies elsewhere is played under rfc.
+FOLDERS: Final = {"rfc": FOLDER, **{name: FOLDER.with_name(f"scripts-{name}") for name in ("linux", "freebsd")}}
 
 # Mutants that say the same as the script: (end of the path, line, mutation): why. Each must survive, or it has no place here.
 EQUIVALENT: Final[dict[tuple[str, int, str], str]] = {}
@@ -136,9 +138,15 @@ def played(script: Script, plan: Plan, extra_after: int = -1) -> tuple[str, str,
     return PASS, "", player
 
 
+def profile_of(path: Path) -> str:
+    """The name of the profile that the script in `path` is written for: its folder's."""
+    return next((name for name, folder in FOLDERS.items() if path.is_relative_to(folder)), "rfc")
+
+
 def read(path: Path, wish: Wish) -> tuple[Script, Plan]:
     """The script in `path` and how it is played. Raises ScriptError, Skip."""
-    name = str(path.relative_to(FOLDER)) if path.is_relative_to(FOLDER) else str(path)
+    root = FOLDER if path.is_relative_to(FOLDER) else FOLDER.parent
+    name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     script = parse_script(path.read_text(encoding="utf-8"), name, systems=frozenset((wish.profile.system, wish.family)))
     return script, make_plan(script, wish)
 
@@ -223,31 +231,32 @@ class Job(NamedTuple):
     stack: int = -1
 
 
-def wish_for(family: str, fast_path: bool) -> Wish:
-    """How the gate plays."""
-    return Wish(profile=load_profile("rfc"), family=family, fast_path=fast_path, strict=True, ladder=False)
+def wish_for(path: Path, family: str, fast_path: bool) -> Wish:
+    """How the gate plays a script."""
+    return Wish(profile=load_profile(profile_of(path)), family=family, fast_path=fast_path, strict=True, ladder=False)
 
 
-def _readable(paths: Sequence[Path], wish: Wish) -> Iterator[tuple[Script, Plan]]:
+def _readable(paths: Sequence[Path], family: str, fast_path: bool) -> Iterator[tuple[Script, Plan]]:
     for path in paths:
         try:
-            yield read(path, wish)
+            yield read(path, wish_for(path, family, fast_path))
         except (ScriptError, Skip):
             continue  # told by the gate itself
 
 
 def work(job: Job) -> tuple[Job, Total]:
     """Do one job."""
-    wish = wish_for(job.family, job.fast_path)
     total = Total()
+    readable = _readable(job.paths, job.family, job.fast_path)
     if job.stack == len(STACK_MUTATIONS):
-        found = silent(_readable(job.paths, wish))
+        found = silent(readable)
         total.broken = [f"{file} does not fail with a silent stack [{job.family}]" for file in found]
     elif job.stack >= 0:
         mutation = STACK_MUTATIONS[job.stack]
-        if not caught(mutation, _readable(job.paths, wish)):
+        if not caught(mutation, readable):
             total.broken = [f"no script sees the mutation of the stack: {mutation.name} [{job.family}]"]
     else:
+        wish = wish_for(job.paths[0], job.family, job.fast_path)
         try:
             script, plan = read(job.paths[0], wish)
         except (ScriptError, Skip) as error:
@@ -304,17 +313,17 @@ def _wrong(total: Total) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="gate", description="The mutation gate over packetdrill scripts.")
-    parser.add_argument("paths", nargs="*", type=Path, help="scripts and folders; all of tests/scripts without any")
+    parser.add_argument("paths", nargs="*", type=Path, help="scripts and folders; all of our own without any")
     parser.add_argument("--full", action="store_true", help="both families, fast path on and off")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--stack", action="store_true", help="list which scripts see each mutation of the stack, no more")
     chosen = parser.parse_args(arguments)
     paths: list[Path] = []
-    for path in chosen.paths or [FOLDER]:
+    for path in chosen.paths or FOLDERS.values():
         paths += sorted(path.resolve().rglob("*.pkt")) if path.is_dir() else [path.resolve()]
     if chosen.stack:
         for mutation in STACK_MUTATIONS:
-            found = caught(mutation, _readable(paths, wish_for("ipv4", True)), len(paths))
+            found = caught(mutation, _readable(paths, "ipv4", True), len(paths))
             print(f"{len(found):4}  {mutation.name}: {', '.join(found[:6])}", flush=True)
         return 0
     total = run(paths, full=chosen.full, jobs=chosen.jobs, tell=lambda line: print(line, flush=True))

@@ -256,6 +256,11 @@ def _slower_acks(config: TcpConfig) -> dict[str, Any]:
     return {name: min(2 * getattr(config, name), SECOND // 2 - 1) for name in names}
 
 
+def _other(value: Any, one: Any, two: Any) -> Any:
+    """`one`, or `two` where it is chosen already."""
+    return two if value == one else one
+
+
 STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     # acknowledgments
     _config("delayed ACK time doubled", _slower_acks),
@@ -265,6 +270,7 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _config("no challenge ACK", lambda config: {"challenge_acks": 0}),
     _config("one challenge ACK more", lambda config: {"challenge_acks": config.challenge_acks + 1}),
     _config("an ACK at once first", lambda config: {"quick_acks": 1}),
+    _config("ACKs follow the peer, or do not", lambda config: {"ack_rule": _other(config.ack_rule, "count", "adaptive")}),
     _patched("TCP_QUICKACK ignored", options, "_quick_acks", _nothing),
     # windows
     _patched("window edge one byte too far", Receiver, "acceptable", _edge(1)),
@@ -273,6 +279,8 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("no receiver's silly window avoidance", Receiver, "advance_edge", _silly_windows),
     _patched("no word of a window that opens", Receiver, "update_due", _instead(False)),
     _patched("window scale one more", handshake, "window_scale_for", _returns(lambda shift: min(shift + 1, 14))),
+    _config("the window follows the reader", lambda config: {"window_rule": _other(config.window_rule, "edge", "reader")}),
+    _config("a SYN offers whole segments, or all", lambda config: {"syn_window_whole": not config.syn_window_whole}),
     _patched("no persist backoff", Sender, "_probe", _no_probe_backoff),
     _patched("no window probes", Sender, "_close_window", _no_probes),
     _config("the longest persist interval halved", lambda config: {"persist_max": config.persist_max // 2}),
@@ -284,6 +292,8 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("TCP_CORK ignored", options, "change", _without_option("cork")),
     _config("PSH never set", lambda config: {"push": "never"}),
     _config("PSH at the end of each write", lambda config: {"push": "write"}),
+    _config("bursts are pushed, or not", lambda config: {"push": "write", "push_burst": _other(config.push_burst, 0, 2)}),
+    _config("half a window is not pushed", lambda config: {"push_half_window": False}),
     _config("options of a SYN in another order", lambda config: {"syn_options": "mss wscale sackOK TS"}),
     _config("SACK permitted is offered", lambda config: {"sack": not config.sack}),
     _patched("our MSS one byte less", connection, "receive_mss", _returns(lambda mss: mss - 1)),
@@ -305,6 +315,7 @@ STACK_MUTATIONS: Final[tuple[StackMutation, ...]] = (
     _patched("a partial ACK sends nothing again", Sender, "_acked_in_recovery", _no_partial_retransmission),
     # congestion
     _patched("slow start twice as fast", NewReno, "on_ack", _twice),
+    _config("slow start counts otherwise", lambda config: {"slow_start_segments": _other(config.slow_start_segments, 0, 1)}),
     _patched("cwnd does not grow", NewReno, "on_ack", _nothing),
     _patched("a loss halves nothing", NewReno, "on_fast_retransmit", _nothing),
     _patched("a duplicate ACK inflates nothing", NewReno, "on_duplicate_ack", _nothing),

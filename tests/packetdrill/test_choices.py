@@ -8,6 +8,7 @@ from synfin.engine.config import TcpConfig
 from synfin.engine.errors import UsageError
 from synfin.packetdrill.profiles import load_profile, read_profile
 from synfin.packetdrill.run import FAIL, PASS
+from synfin.packetdrill.sysctls import changes_for
 from tests.packetdrill.playing import OPEN, opened, play, told
 from tests.packetdrill.test_shell import config_after
 
@@ -289,6 +290,7 @@ def test_sysctls_set_the_schedule_of_linux_syns(line: str, waits: tuple[str, ...
         ("net.inet.tcp.rexmit_drop_options=1", "syn_bare_after", 3),
         ("net.inet.tcp.rexmit_drop_options=0", "syn_bare_after", 0),
         ("net.ipv4.tcp_rfc1337=1", "time_wait_ignores_reset", True),
+        ("net.inet.tcp.abc_l_var=3", "slow_start_segments", 3),
         ("net.ipv4.tcp_sack=0", "sack", False),
         ("net.ipv4.tcp_sack=1", "sack", True),
         ("net.inet.tcp.sack.enable=1", "sack", True),
@@ -299,3 +301,15 @@ def test_sysctls_set_the_schedule_of_linux_syns(line: str, waits: tuple[str, ...
 def test_sysctls_set_what_could_not_be_set_before(line: str, field: str, value: object) -> None:
     found = getattr(config_after(f"sysctl {line}"), field)
     assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(("value", "segments"), [("0", 1), ("1", 1), ("4", 4), ("200", 64)])
+def test_a_sysctl_sets_how_many_segments_a_burst_has_at_least(value: str, segments: int) -> None:
+    line = f"net.ipv4.tcp_min_tso_segs={value}"
+    assert changes_for(*line.split("="), LINUX.config) == {"push_burst": segments}
+    assert changes_for(*line.split("="), TcpConfig()) == {}, "where nothing is pushed for that it means nothing"
+
+
+def test_a_slow_start_that_never_grows_cannot_be_had() -> None:
+    outcome = play("0 `sysctl net.inet.tcp.abc_l_var=0`\n" + CONNECT)
+    assert (outcome.verdict, outcome.kind) == ("SKIP", "unmapped")

@@ -190,6 +190,131 @@ def test_tcp_quickack_acknowledges_at_once_what_was_read(read: bool, after: str)
     assert told(talk.play()) == GOOD
 
 
+def test_tcp_quickack_tells_whether_no_conversation_goes_on() -> None:
+    option = "+0 getsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [{}], [4]) = 0"
+    talk = Talk().say(option.format(1)).use_up().hear(100, after=".05").ack(".04").say(option.format(1))
+    talk.hear(100, after="0").say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 1801").say(option.format(0))
+    talk.say("+.01 < . 1801:1801(0) ack 51 win 20000")
+    talk.say("+0 setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [1], 4) = 0").say(option.format(1))
+    assert told(talk.say("+0 setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [0], 4) = 0").say(option.format(0)).play()) == GOOD
+
+
+OPTION = "+{} setsockopt(4, IPPROTO_TCP, TCP_QUICKACK, [{}], 4) = 0"
+
+
+def test_tcp_quickack_acknowledges_a_full_segment_that_was_read_and_only_then() -> None:
+    """It has no PSH, so reading it alone sends nothing."""
+    talk = Talk().use_up(1000).hear(1000, after=".05", flags=".").say("+.01 read(4, ..., 20000) = 17000")
+    assert told(talk.say(OPTION.format(".01", 1)).ack().play()) == GOOD
+    talk = Talk().use_up(1000).say("+0 read(4, ..., 20000) = 16000").say(OPTION.format(0, 1))
+    talk.hear(1000, after=".05", flags=".").say("+.01 read(4, ..., 20000) = 1000")
+    assert told(talk.ack(".03").play()) == GOOD, "nothing was owed when it was set"
+    talk = Talk().use_up(1000).hear(1000, after=".05").hear(1000).say(OPTION.format(".01", 0))
+    assert told(talk.ack(".03").play()) == GOOD, "off, it acknowledges nothing"
+
+
+def rcv_mss(*heard: tuple[int, str, int], changes: dict[str, Any] | None = None, mss: int = 1000) -> Outcome:
+    """Segments of so many bytes with these flags, and what is taken for full after each."""
+    talk = Talk()
+    talk.text = talk.text.replace("<mss 1000>", f"<mss {mss}>")
+    for size, flags, full in heard:
+        talk.hear(size, after=".05", flags=flags).ack().say(f"+0 %{{ assert tcpi_rcv_mss == {full}, tcpi_rcv_mss }}%")
+    return talk.play(**changes or {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "mss", "full"),
+    [
+        ({}, 1000, 536),
+        ({}, 400, 400),
+        ({"advertised_mss": 300}, 1000, 300),
+        ({"receive_buffer": 600, "window_rule": "edge"}, 1000, 300),
+        ({"receive_buffer": 170, "window_rule": "edge"}, 1000, 88),
+    ],
+)
+def test_the_first_guess_of_a_full_segment_is_the_least_of_what_bounds_it(changes: dict[str, Any], mss: int, full: int) -> None:
+    assert told(rcv_mss((30, "P.", full), changes=changes, mss=mss)) == GOOD
+
+
+def test_a_full_segment_is_as_large_as_the_largest_or_as_two_equal_ones_that_may_be_full() -> None:
+    assert told(rcv_mss((1000, "P.", 1000), (600, "P.", 1000), (600, "P.", 600), (900, ".", 900))) == GOOD
+    assert told(rcv_mss((1000, ".", 1000), (600, "P.", 1000), (700, "P.", 1000), (600, "P.", 1000))) == GOOD, "not in a row"
+    assert told(rcv_mss((1000, ".", 1000), (536, "P.", 1000), (536, "P.", 536))) == GOOD
+    assert told(rcv_mss((1000, ".", 1000), (535, "P.", 1000), (535, "P.", 1000))) == GOOD, "pushed, it may end something"
+    assert told(rcv_mss((1000, ".", 1000), (88, ".", 1000), (88, ".", 88))) == GOOD
+    assert told(rcv_mss((1000, ".", 1000), (87, ".", 1000), (87, ".", 1000))) == GOOD
+    assert told(rcv_mss((1400, ".", 1300), changes={"advertised_mss": 1300})) == GOOD, "never more than was told"
+
+
+def test_a_full_segment_without_psh_is_not_acknowledged_by_reading_alone() -> None:
+    start = Talk().use_up(1000).hear(700, after=".05").ack(".04").say("+0 read(4, ..., 20000) = 16700")
+    assert told(start.hear(1000, after=".05", flags=".").say("+.01 read(4, ..., 20000) = 1000").ack(".03").play()) == GOOD
+    start = Talk().use_up(1000).hear(700, after=".05").ack(".04").say("+0 read(4, ..., 20000) = 16700")
+    assert told(start.hear(1000, after=".05").say("+.01 read(4, ..., 20000) = 1000").ack().play()) == GOOD
+
+
+def test_in_a_conversation_reading_acknowledges_the_second_short_segment() -> None:
+    """The first may be answered, two make it unlikely."""
+    begin = Talk().hear(100).ack().say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 101")
+    begin.hear(100, after=".01", ack=51).say("+.01 read(4, ..., 1000) = 200")
+    assert told(begin.ack(".03", seq=51).play()) == GOOD
+    begin = Talk().hear(100).ack().say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 101")
+    begin.hear(100, after=".01", ack=51).hear(100, ack=51).say("+.01 read(4, ..., 1000) = 300")
+    assert told(begin.ack(seq=51).play()) == GOOD
+
+
+def test_text_that_comes_before_there_was_any_brings_quick_acks() -> None:
+    """A keep-alive probe's byte before the first: its ACK is one of sixteen."""
+    talk = Talk().say("+.05 < . 0:1(1) ack 1 win 20000").ack()
+    for _ in range(QUICK - 1):
+        talk.hear(100, after=".05").ack()
+    assert told(talk.hear(100, after=".05").ack(".04").play()) == GOOD
+
+
+def test_the_ack_for_old_text_that_takes_a_waiting_one_along_is_one_of_the_quick_ones() -> None:
+    talk = Talk().use_up().hear(100, after=".05").say("+.01 < P. 1:101(100) ack 1 win 20000").ack()
+    for _ in range(QUICK - 1):
+        talk.hear(100, after=".05").ack()
+    assert told(talk.hear(100, after=".05").ack(".04").play()) == GOOD
+
+
+def test_text_that_comes_again_makes_the_wait_short_again() -> None:
+    """Half a second later an answer after 50 ms is a late one; 160 ms it would have waited before."""
+    talk = Talk(trip=".1").use_up().hear(100, after=".05").ack(".04").hear(100, after=".15").ack(".08")
+    talk.say("+.1 < P. 1:101(100) ack 1 win 20000").ack().hear(100, after="1").ack()
+    talk.say("+.05 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 1901")
+    assert told(talk.hear(100, after=".02", ack=51).ack(seq=51).play()) == GOOD
+
+
+@pytest.mark.parametrize(("after", "ack"), [(".04", "0"), (".039999", ".04")])
+def test_an_answer_as_late_as_an_ack_is_no_conversation(after: str, ack: str) -> None:
+    talk = Talk().hear(100).ack().say(f"+{after} write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 101")
+    assert told(talk.hear(100, after=".1", ack=51).ack(ack, seq=51).play()) == GOOD
+
+
+def test_who_stops_to_answer_waits_the_least_time_again() -> None:
+    """A gap of 30 ms has made it 20 + 30; the answer that fails to come makes it 40."""
+    talk = Talk(trip=".1").use_up().hear(100, after=".05").say("+.01 write(4, ..., 50) = 50\n+0 > P. 1:51(50) ack 1701")
+    talk.hear(100, after=".02", ack=51).ack(".05", seq=51).hear(100, after=".12", ack=51).ack(".04", seq=51)
+    assert told(talk.play()) == GOOD
+
+
+def test_full_segments_wait_no_longer_than_the_longest_time_either() -> None:
+    talk = Talk(trip=".3").use_up(1000).hear(1000, after=".05", flags=".").ack(".04")
+    for wait in (".08", ".16", ".2", ".2"):
+        talk.hear(1000, after=".15", flags=".").ack(wait)
+    assert told(talk.play()) == GOOD
+
+
+def test_quick_acks_that_are_left_do_not_become_fewer_by_a_pause() -> None:
+    """Eight for a window of 9,000 bytes and a guess of 536; for segments of 1,400 it would be three."""
+    talk = Talk().hear(30).ack().hear(1400, after="1").ack()
+    for _ in range(6):
+        talk.hear(30, after=".05").ack()
+    talk.hear(30, after=".05").ack(".04")
+    assert told(talk.play(receive_buffer=9000, window_rule="edge", syn_window_whole=False)) == GOOD
+
+
 def test_what_is_learnt_is_told_as_tcp_info_tells_it() -> None:
     talk = Talk().say("+0 %{ assert tcpi_ato == 0; assert tcpi_rcv_mss == 1460 }%").hear(700).ack()
     talk.say("+0 %{ assert tcpi_ato == 40000; assert tcpi_rcv_mss == 700 }%").hear(1000).ack()

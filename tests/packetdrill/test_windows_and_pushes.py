@@ -220,6 +220,33 @@ def test_a_push_moves_to_the_end_of_what_joins_it() -> None:
     assert told(play(text, changes={**changes, "initial_window_segments": 10})) == GOOD
 
 
+# --- segments in a small window
+
+def halves(window: int, *lines: str, **changes: Any) -> Any:
+    text = STRICT + opening(win=window) + "".join(each + "\n" for each in lines) + "+.1 %{ assert True }%\n"
+    return told(play(text, changes={"half_window_segments": True, "rto_min": 10**9, **changes}))
+
+
+@pytest.mark.parametrize(("window", "first"), [(1500, 750), (1501, 750), (1998, 999), (2000, 1000), (537, 268)])
+def test_a_small_window_takes_two_segments(window: int, first: int) -> None:
+    """As Linux 6.18 does on lo: 32,768 bytes first, of a window of 65,536 and an MSS of 65,483."""
+    lines = ("+0 write(4, ..., 9000) = 9000", sent(1, first), sent(first + 1, first))
+    assert halves(window, *lines) == GOOD
+    without = ("+0 write(4, ..., 9000) = 9000", sent(1, min(window, 1000)))
+    assert halves(min(window, 1500), *without, half_window_segments=False) == GOOD
+
+
+def test_a_tiny_window_is_filled_by_one_segment() -> None:
+    assert halves(536, "+0 write(4, ..., 9000) = 9000", sent(1, 536)) == GOOD
+
+
+def test_segments_grow_with_the_largest_window_and_stay_when_it_shrinks() -> None:
+    lines = ("+0 write(4, ..., 9000) = 9000", sent(1, 500), sent(501, 500), "+.01 < . 1:1(0) ack 1001 win 1600",
+             sent(1001, 800), sent(1801, 800), "+.01 < . 1:1(0) ack 2601 win 1000", sent(2601, 800),
+             "+.01 < . 1:1(0) ack 3401 win 2000", sent(3401, 1000), sent(4401, 1000))  # fmt: skip
+    assert halves(1000, *lines) == GOOD
+
+
 # --- slow start
 
 @pytest.mark.parametrize(("limit", "grows"), [(1, 11), (2, 12), (3, 13), (0, 15)])

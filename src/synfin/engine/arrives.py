@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from synfin.engine import sack
 from synfin.engine.config import MILLISECOND, NEVER, SECOND
 from synfin.engine.errors import CloseReason, DropReason
-from synfin.engine.events import PeerClosed
+from synfin.engine.events import PEER_CLOSED
 from synfin.engine.segment import (
     ACK,
     ACK_DUPLICATE,
@@ -364,18 +364,18 @@ def take_text(c: "Connection", seg: Segment, now: int) -> None:
 
 def schedule_ack(c: "Connection", count: int, seg: Segment, now: int) -> None:
     """`count` bytes of `seg` were delivered in order: ACK every second full segment, else soon (3.8.6.3)."""
-    receiver, config = c.receiver, c.config
-    receiver.unacked = unacked = receiver.unacked + seg.segments
+    receiver = c.receiver
+    receiver.unacked += seg.segments
     if c.rhythm is not None:
         c.rhythm.heard(c, count, seg, now)
-    elif unacked >= config.ack_every or not config.delayed_ack:
+    elif receiver.unacked >= c.config.ack_every or not c.config.delayed_ack:
         c.owe_ack(ACK_SECOND)
     elif c.timers.delayed_ack == NEVER:
         if receiver.quick and receiver.quick_since == c.data_segs_out:
             receiver.quick -= 1
             c.owe_ack(ACK_SECOND)
         else:
-            c.timers.delayed_ack = now + config.delayed_ack
+            c.timers.delayed_ack = now + c.config.delayed_ack
 
 
 def check_fin(c: "Connection", now: int) -> None:
@@ -391,7 +391,7 @@ def check_fin(c: "Connection", now: int) -> None:
             c.rhythm.ended(c, now)
         elif c.timers.delayed_ack == NEVER:
             c.timers.delayed_ack = now + c.config.delayed_ack
-        c._emit(PeerClosed())
+        c._emit(PEER_CLOSED)
     if came and acked:
         c._move(Trigger.FIN_AND_ACK_OF_FIN, now)
     elif came:

@@ -100,6 +100,7 @@ class TcpConfig:
     # Segments that a burst has at least, more when there is much to send in a round trip; its last one is pushed (Linux:
     # tcp_tso_autosize, net.ipv4.tcp_min_tso_segs = 2). 0: nothing is pushed for that.
     push_burst: int = 0
+    half_window_segments: bool = False  # no segment is longer than half of the largest window (Linux, tcp_bound_to_half_wnd)
     sws_override: int = 200 * MILLISECOND  # 3.8.6.2.1: 0.1 to 1 s
     persist_max: int = 60 * SECOND  # largest interval of zero-window probes (3.8.6.1)
     congestion: str = "newreno"

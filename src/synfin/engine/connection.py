@@ -8,10 +8,12 @@ Must not know: addresses, ports, checksums, sockets, clocks. `now` is an argumen
 from typing import Any, Final
 
 from synfin.engine import arrives, expiry, fastpath, invariants, keepalive, options, output, path
+from synfin.engine.bounded import sender_for
 from synfin.engine.config import MILLISECOND, NEVER, TcpConfig
 from synfin.engine.entry import Entry
 from synfin.engine.errors import CloseReason, DropReason, UsageError
-from synfin.engine.events import Closed, Connected, Event
+from synfin.engine.events import CONNECTED, Closed, Event
+from synfin.engine.expiry import give_up_at
 from synfin.engine.handshake import (
     SCALING,
     Agreement,
@@ -34,7 +36,6 @@ from synfin.engine.segment import (
     RESET_ABORT,
     RST,
     Buffer,
-    Outgoing,
     Segment,
 )
 from synfin.engine.sender import CORK, Sender
@@ -45,6 +46,7 @@ from synfin.engine.tuned import receiver_for
 
 WRITE_URGENT: Final = 1  # the last byte of this write is urgent (MSG_OOB)
 WRITE_MORE: Final = 2  # more follows at once: hold back a partial segment (MSG_MORE)
+NO_CHALLENGES: Final = (0, 0)
 MAX_REPLIES: Final = 64  # answers kept for one `transmit`; what exceeds them is answered by one of them
 
 OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
@@ -61,9 +63,9 @@ class Connection(Entry):
     """
 
     __slots__ = (
-        "ack_now", "agreed", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges_left", "challenges_until",
-        "close_reason", "config", "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive",
-        "last_data_recv", "mtu", "narrow", "orphaned", "passive", "receiver", "replies", "rhythm", "send_due", "sender",
+        "ack_now", "agreed", "agreed_timestamps", "bare_segs_in", "bare_segs_out", "challenges", "close_reason", "config",
+        "data_segs_in", "data_segs_out", "established", "events", "handshake_lost", "keepalive", "last_data_recv", "mtu",
+        "narrow", "orphaned", "passive", "receiver", "replies", "rhythm", "send_due", "sender",
         "soft_error", "syn_again", "syn_due", "syn_since", "timers", "ts_offset", "ts_recent", "ts_recent_age", "user_timeout",
     )  # fmt: skip
 
@@ -73,7 +75,7 @@ class Connection(Entry):
         super().__init__(key, observer)
         self.config: TcpConfig = config
         self.mtu: int = mtu
-        self.sender: Sender = Sender(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
+        self.sender: Sender = sender_for(config, iss, effective_mss(65_535, mtu - header_space(key), config.timestamps))
         self.receiver: Receiver = receiver_for(config, receive_mss(config, key, mtu))
         self.rhythm: Rhythm | None = rhythm_for(config)  # None: ACKs are counted
         self.timers: Timers = Timers()
@@ -96,7 +98,7 @@ class Connection(Entry):
         self.keepalive: keepalive.Keepalive | None = keepalive.Keepalive(config) if config.keepalive else None
         self.soft_error: path.PathError | None = None  # what ICMP has said last
         self.narrow: path.Narrow | None = None  # the path takes less than our link, or did
-        self.challenges_left = self.challenges_until = 0
+        self.challenges: tuple[int, int] = NO_CHALLENGES  # how many may go, until when (RFC 5961 7)
         # Segments with and without text, as they are on the wire.
         self.data_segs_in = self.bare_segs_in = self.data_segs_out = self.bare_segs_out = 0
         self.last_data_recv: int = 0  # time in ns; of the handshake when nothing came since
@@ -196,11 +198,11 @@ class Connection(Entry):
 
         An ACK that answers a mere ACK draws on the same budget, so that two confused peers cannot answer each other for ever.
         """
-        if now >= self.challenges_until:
-            self.challenges_until = now + self.config.challenge_ack_period
-            self.challenges_left = self.config.challenge_acks
-        if self.challenges_left > 0:
-            self.challenges_left -= 1
+        left, until = self.challenges
+        if now >= until:
+            left, until = self.config.challenge_acks, now + self.config.challenge_ack_period
+        self.challenges = max(left - 1, 0), until
+        if left > 0:
             self.reply(reason)
 
     def drop(self, reason: DropReason, segment: Segment, now: int) -> None:
@@ -210,9 +212,7 @@ class Connection(Entry):
 
     # --- segments out
 
-    def transmit(self, now: int, out: list[Outgoing], room: int) -> None:
-        """Append to `out` all that may go now, at most about `room` bytes of payload."""
-        output.transmit(self, now, out, room)
+    transmit = output.transmit  # the function itself: a call less for each segment
 
     def next_deadline(self) -> int:
         """When to call `handle_timers`, in ns: NEVER for nothing, 0 when `transmit` has something to send."""
@@ -221,7 +221,7 @@ class Connection(Entry):
         first = self.timers.earliest()
         if first == NEVER:
             return NEVER
-        limit = expiry.give_up_at(self)
+        limit = give_up_at(self)
         return limit if limit < first else first
 
     # --- timers
@@ -373,7 +373,7 @@ class Connection(Entry):
     def _entered(self, state: State, now: int) -> None:
         if state is State.ESTABLISHED:
             self.established = True
-            self._emit(Connected())
+            self._emit(CONNECTED)
             keepalive.opened(self, now)
             if self.sender.fin_queued:  # CLOSE was called in SYN-RECEIVED
                 self._move(Trigger.CLOSE, now)

@@ -1,5 +1,7 @@
 """Changes of state that a connection tells its owner, drained with `next_event`. Readiness is a level, not an event."""
 
+from typing import Final
+
 from synfin.engine.errors import CloseReason
 
 
@@ -25,3 +27,5 @@ class Closed:
 
 
 Event = Connected | PeerClosed | Closed
+CONNECTED: Final = Connected()
+PEER_CLOSED: Final = PeerClosed()

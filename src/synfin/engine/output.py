@@ -10,6 +10,7 @@ from synfin.engine import path, sack
 from synfin.engine.config import NEVER, SECOND
 from synfin.engine.handshake import SACK, SCALING, first_window, syn_wait
 from synfin.engine.plan import Plan
+from synfin.engine.sack import NO_BLOCKS
 from synfin.engine.segment import (
     ACK,
     FIN,
@@ -35,6 +36,7 @@ from synfin.engine.state import State
 
 if TYPE_CHECKING:
     from synfin.engine.connection import Connection
+    from synfin.engine.sender import Sender
 
 NO_ACK: Final = -1  # in `ack_now`: none is owed
 CURRENT: Final = -1  # in a reply: SND.NXT (`bare_seq`) and RCV.NXT of the moment it is built
@@ -44,7 +46,7 @@ SENDING: Final = (
 
 
 def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
-    """See Connection.transmit."""
+    """Append to `out` all that may go at `now` (ns), at most about `room` bytes of payload: the method Connection.transmit."""
     c.send_due = False
     if c.replies is not None:
         replies, c.replies = c.replies, None
@@ -54,16 +56,15 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
         c.syn_due = False
         out.append(_syn(c, now))
         return
-    found = sack.NO_BLOCKS if c.receiver.reassembly is None else sack.blocks(c)
+    sender = c.sender
+    found = NO_BLOCKS if c.receiver.reassembly is None else sack.blocks(c)
     if c.state in SENDING:
-        sender, config = c.sender, c.config
-        first = len(out)
         if c.narrow is not None:
             path.widen(c, now)
         persist = c.timers.persist
         if sender.last_sent >= 0 and sender.snd_una == sender.snd_nxt and now - sender.last_sent > sender.rtt.rto:
             sender.congestion.on_idle()
-        carried, taken = found, 0
+        carried = found
         if found:  # the option takes its place from the data
             carried = sack.beside_data(found, sender.mss)
             taken = sack.space(carried)
@@ -72,14 +73,14 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             if room <= 0:
                 c.send_due = sender.has_work()
                 break
-            plan = sender.next_plan(now, c.timers, config.persist_max)
+            plan = sender.next_plan(now, c.timers, c.config.persist_max)
             if plan is None:
                 break
             out.append(_data(c, plan, now, carried))
             room -= plan.count + 1
-        if config.push_burst:
-            _push_bursts(c, out, first)
-        if taken:
+        if c.config.push_burst:
+            _push_bursts(c, out)
+        if found:
             sender.mss += taken
         if c.timers.persist != persist:
             c.tell_persist(persist, now)
@@ -87,10 +88,26 @@ def transmit(c: "Connection", now: int, out: list[Outgoing], room: int) -> None:
             c.ack_now = URGENT_NOTICE
     if c.ack_now != NO_ACK:
         c.bare_segs_out += 1
-        seq = c.sender.snd_nxt
-        if (seq - c.sender.snd_una) & MASK > c.sender.snd_wnd:
-            seq = c.sender.bare_seq()
+        seq = sender.snd_nxt
+        if (seq - sender.snd_una) & MASK > sender.snd_wnd:
+            seq = bare_seq(sender)
         out.append(_segment(c, now, seq, ACK, c.ack_now, b"", found))
+
+
+def bare_seq(sender: "Sender") -> int:
+    """SEG.SEQ of what carries no text: SND.NXT, or what the peer takes now where SND.NXT lies beyond its window.
+
+    It has a probe's byte, or what went before the window shrank, outside of its window, and would drop whatever begins
+    behind that, with the ACK or RST that it is (3.10.7.4, first check). What a window fell back by in being scaled was
+    offered before (RFC 7323 2.4). Linux: tcp_acceptable_seq.
+    """
+    snd_una, snd_nxt, snd_wnd = sender.snd_una, sender.snd_nxt, sender.snd_wnd
+    beyond = ((snd_nxt - snd_una) & MASK) - snd_wnd
+    if beyond <= 0 or snd_una == sender.iss:  # a SYN needs no window
+        return snd_nxt
+    if not snd_wnd:
+        return snd_una
+    return snd_nxt if beyond < 1 << sender.shift else (snd_una + snd_wnd - 1) & MASK
 
 
 def _segment(c: "Connection", now: int, seq: int, flags: int, reason: int, payload: Buffer, sacks: sack.Blocks) -> Outgoing:
@@ -154,9 +171,10 @@ def _data(c: "Connection", plan: Plan, now: int, sacks: sack.Blocks) -> Outgoing
     return segment
 
 
-def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
-    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, from index `first` on. A burst has as many segments
-    as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize), at least as configured."""
+def _push_bursts(c: "Connection", out: list[Outgoing]) -> None:
+    """TcpConfig.push_burst: PSH on the last segment of each burst in `out`, where only replies stand before what goes now. A
+    burst has as many segments as a millisecond's share of what a round trip carries (tcp_update_pacing_rate, tcp_tso_autosize),
+    at least as configured."""
     sender = c.sender
     congestion, srtt = sender.congestion, sender.rtt.srtt
     size = c.config.push_burst
@@ -167,8 +185,7 @@ def _push_bursts(c: "Connection", out: list[Outgoing], first: int) -> None:
     else:
         size = LARGEST_PIECE // sender.mss
     burst = 0
-    for at in range(first, len(out)):
-        segment = out[at]
+    for at, segment in enumerate(out):
         if segment.reason != NEW_DATA or not segment.payload:
             burst = 0
             continue
@@ -184,7 +201,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
     c.bare_segs_out += 1
     if flags & RST:
         segment = Outgoing(
-            c.sender.bare_seq() if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
+            bare_seq(c.sender) if seq == CURRENT else seq, c.receiver.rcv_nxt if ack == CURRENT else ack, flags, 0, reason
         )
         if c.config.reset_window and flags & ACK:
             segment.window = c.receiver.window_field()
@@ -193,7 +210,7 @@ def _reply(c: "Connection", now: int, reason: int, flags: int, seq: int, ack: in
             segment.tsval = c.timestamp(now)
             segment.tsecr = c.ts_recent
         return segment
-    return _segment(c, now, c.sender.bare_seq() if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
+    return _segment(c, now, bare_seq(c.sender) if seq == CURRENT else seq, flags, reason, b"", sack.blocks(c, about))
 
 
 def _syn(c: "Connection", now: int) -> Outgoing:

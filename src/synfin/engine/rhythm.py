@@ -77,7 +77,6 @@ class Rhythm:
 
     def sent(self, c: "Connection", now: int) -> None:
         """A segment with text has gone: an answer, when it comes soon after what was heard."""
-        self._settle(c, c.receiver.rcv_nxt)
         if now - self.heard_at < self.wait:
             self.interactive = True
 
@@ -87,19 +86,17 @@ class Rhythm:
         self._settle(c, receiver.rcv_nxt)
         if not self.owed:
             return
-        drained = not receiver.size and receiver.reassembly is None and self.pushed > self.interactive
+        drained = not receiver.size and self.pushed > self.interactive
         if drained or (receiver.rcv_nxt - receiver.last_ack_sent) & MASK > self.full:
             c.owe_ack(ACK_DELAYED)
 
     def ended(self, c: "Connection", now: int) -> None:
         """The peer's FIN has come in ESTABLISHED: its ACK waits for ours, which often follows at once."""
-        self._settle(c, (c.receiver.rcv_nxt - 1) & MASK)
         self.owed = self.interactive = True
         self._decide(c, now)
 
     def timed_out(self, c: "Connection") -> None:
         """The ACK has waited in vain: next time it may wait longer, or, of who used to answer, the least time again."""
-        self._settle(c, c.receiver.rcv_nxt)
         if self.interactive:
             self.interactive = False
             self.wait = c.config.delayed_ack
@@ -108,7 +105,6 @@ class Rhythm:
 
     def quick_acks(self, c: "Connection", on: bool) -> None:
         """TCP_QUICKACK: the session is taken for one that answers, or not; on, what was read is acknowledged now."""
-        self._settle(c, c.receiver.rcv_nxt)
         self.interactive = not on
         if on and self.owed:
             self.pushed = max(self.pushed, 1)
@@ -130,7 +126,7 @@ class Rhythm:
 
     def _expect(self, c: "Connection") -> None:
         """The first guess of a full segment: rather too small, for ACKs would be too few (tcp_initialize_rcv_mss)."""
-        guess = min(c.receiver.mss, c.sender.mss, c.receiver.rcv_wnd // 2, SURE_SEGMENT)
+        guess = min(c.receiver.mss, c.sender.mss, _offered(c) // 2, SURE_SEGMENT)
         self.full = max(guess, LEAST_SEGMENT)
 
     def _measure(self, count: int, seg: Segment, c: "Connection") -> None:
@@ -154,13 +150,12 @@ class Rhythm:
     def _hurry(self, c: "Connection") -> None:
         """Some ACKs at once: one for every second full segment that our window holds; two where it holds not even that."""
         receiver = c.receiver
-        offered = (receiver.rcv_edge - receiver.last_ack_sent) & MASK
-        receiver.quick = max(receiver.quick, min(offered // (2 * self.full) or 2, c.config.quick_acks))
+        receiver.quick = max(receiver.quick, min(_offered(c) // (2 * self.full) or 2, c.config.quick_acks))
 
     def _decide(self, c: "Connection", now: int) -> None:
         receiver = c.receiver
         waiting = (receiver.rcv_nxt - receiver.last_ack_sent) & MASK
-        if waiting > self.full and receiver.room() >= (receiver.rcv_edge - receiver.last_ack_sent) & MASK:
+        if waiting > self.full and receiver.room() >= _offered(c):
             c.owe_ack(ACK_SECOND)  # the window moves; where it does not, reading sends the ACK
         elif receiver.quick and not self.interactive:
             c.owe_ack(ACK_SECOND)
@@ -182,6 +177,11 @@ class Rhythm:
             c.owe_ack(ACK_DELAYED)
         else:
             c.timers.delayed_ack = min(due, now + wait)
+
+
+def _offered(c: "Connection") -> int:
+    """The window that our latest ACK has told, in bytes."""
+    return (c.receiver.rcv_edge - c.receiver.last_ack_sent) & MASK
 
 
 def rhythm_for(config: TcpConfig) -> Rhythm | None:

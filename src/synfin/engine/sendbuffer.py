@@ -148,6 +148,8 @@ class HalvedBuffer(MarkedBuffer):
         may be in flight, segments hold `mss`."""
         self._half = window >> 1
         largest = min(LARGEST_PIECE, self._half if window > TINY_WINDOW else window)
+        if window > TINY_WINDOW:
+            mss = min(mss, self._half)
         self._piece = max(largest - largest % mss, mss)
         self._mss = mss
         self._start = max(self._start, self.base + self.size - unsent)

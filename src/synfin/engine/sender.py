@@ -382,20 +382,6 @@ class Sender:
             plan.count += extra
             plan.fin = self.fin_queued and extra == unsent and room > plan.count
 
-    def bare_seq(self) -> int:
-        """SEG.SEQ of what carries no text: SND.NXT, or what the peer takes now where SND.NXT lies beyond its window.
-
-        It has a probe's byte, or what went before the window shrank, outside of its window, and would drop whatever begins
-        behind that, with the ACK or RST that it is (3.10.7.4, first check). What a window fell back by in being scaled was
-        offered before (RFC 7323 2.4). Linux: tcp_acceptable_seq.
-        """
-        beyond = ((self.snd_nxt - self.snd_una) & MASK) - self.snd_wnd
-        if beyond <= 0 or self.snd_una == self.iss:  # a SYN needs no window
-            return self.snd_nxt
-        if not self.snd_wnd:
-            return self.snd_una
-        return self.snd_nxt if beyond < 1 << self.shift else (self.snd_una + self.snd_wnd - 1) & MASK
-
     def _probe(self, now: int, timers: Timers, max_interval: int) -> Plan | None:
         """A byte beyond the closed window, at growing intervals; the FIN where no data is left."""
         if not self.probe_due:

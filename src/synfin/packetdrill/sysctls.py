@@ -141,6 +141,18 @@ def _retries2(text: str, config: TcpConfig) -> Changes:
     return {"user_timeout": total}
 
 
+def _burst(text: str, config: TcpConfig) -> Changes:
+    """tcp_min_tso_segs: how many segments a burst has at least, where bursts are pushed; one of a single segment never is."""
+    return {"push_burst": min(max(_number(text), 1), 64)} if config.push_burst else {}
+
+
+def _counted(text: str, config: TcpConfig) -> Changes:
+    """abc_l_var: segments by which an ACK lets cwnd grow; with 0 it would not grow."""
+    if text == "0":
+        raise NotSaid
+    return {"slow_start_segments": _number(text)}
+
+
 ANYTHING: Final = only()
 
 LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
@@ -163,7 +175,7 @@ LINUX: Final[Mapping[str, Rule]] = MappingProxyType({
     "tcp_frto": only("0"),
     "tcp_congestion_control": _congestion,
     "tcp_allowed_congestion_control": ANYTHING,
-    "tcp_min_tso_segs": ANYTHING,
+    "tcp_min_tso_segs": _burst,
     "tcp_tso_win_divisor": ANYTHING,
     "tcp_no_metrics_save": ANYTHING,
     "tcp_no_ssthresh_metrics_save": ANYTHING,
@@ -244,7 +256,7 @@ FREEBSD: Final[Mapping[str, Rule]] = MappingProxyType({
     "tolerate_missing_ts": only("0"),
     "fastopen.server_enable": only("0"),
     "fastopen.client_enable": only("0"),
-    "abc_l_var": ANYTHING,
+    "abc_l_var": _counted,
     "nolocaltimewait": ANYTHING,
     "tso": ANYTHING,
 })  # fmt: skip

@@ -267,12 +267,16 @@ def _set_cork(endpoint: "Endpoint", value: int) -> None:
 
 def _get_quick(endpoint: "Endpoint") -> int:
     connection = endpoint.connection
-    return int(bool(_config_of(endpoint, "quick_acks") if connection is None else connection.receiver.quick))
+    if connection is None:
+        return int(bool(_config_of(endpoint, "quick_acks")))
+    rhythm = connection.rhythm
+    return int(connection.receiver.quick > 0 if rhythm is None else not rhythm.interactive)
 
 
 def _set_quick(endpoint: "Endpoint", value: int) -> None:
     """On, the ACK that waits goes, and the next ones go at once until we send data; off, they wait (tcp_sock_set_quickack).
-    What is told back is whether some will: unset, on Linux it is 1, here what TcpConfig.quick_acks says."""
+    What is told back is whether some will: unset, what TcpConfig.quick_acks says. With ack_rule "adaptive" it is whether
+    no ACK waits for the answer of a conversation, as on Linux (inet_csk_in_pingpong_mode)."""
     count = QUICK if value else 0
     endpoint.settings.change("quick_acks", count)
     endpoint.apply("quick_acks", count)

@@ -124,3 +124,14 @@ SAME_PORTS = """+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 
 def test_a_second_connect_between_the_same_ports_begins_its_stream_anew() -> None:
     assert play("0 `sysctl -q net.ipv4.tcp_timestamps=0`\n" + SAME_PORTS * 2).verdict == "PASS"
+
+
+def test_dup2_onto_itself_changes_nothing() -> None:
+    text = "+0 dup2(4, 4) = 4\n+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n+0 close(4) = -1 EBADF (Bad file descriptor)"
+    assert opened(text).verdict == "PASS"
+
+
+def test_dup2_onto_another_socket_closes_that_one() -> None:
+    text = "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 5\n+0 dup2(5, 4) = 4\n+0 > F. 1:1(0) ack 1\n+0 shutdown(4, SHUT_WR) = -1 ENOTCONN"
+    assert opened(text).verdict == "PASS"
+    assert opened(text.replace("dup2(5, 4) = 4\n", "dup(4) = 6\n+0 dup2(5, 4) = 4\n")).why == ("nothing leaves",)

@@ -96,12 +96,12 @@ def test_a_variable_is_gone_with_its_line() -> None:
 
 @pytest.mark.parametrize(("word", "field"), ROUTED.items())
 def test_what_a_route_says_outlasts_defaults(word: str, field: str) -> None:
-    line = f"ip route change 192.0.2.0/24 via 192.168.0.2 {word} 3"
+    line = f"ip route change 192.0.2.0/24 via 192.168.0.2 {word} 300"
     if field not in FIELDS:  # an engine that cannot say it
         assert play(f"{SOCKET}+0 `{line}`").kind == "unmapped"
         return
     for lines in (line, f"{line}; ./defaults.sh", f"./defaults.sh; {line}", line.replace(word, f"{word} lock")):
-        assert getattr(config_after(lines), field) == 3
+        assert getattr(config_after(lines), field) == 300
 
 
 def test_a_route_may_say_the_least_rto() -> None:

@@ -140,7 +140,7 @@ def read(path: Path, wish: Wish) -> tuple[Script, Plan]:
     """The script in `path` and how it is played. Raises ScriptError, Skip."""
     name = str(path.relative_to(FOLDER)) if path.is_relative_to(FOLDER) else str(path)
     script = parse_script(path.read_text(encoding="utf-8"), name, systems=frozenset((wish.profile.system, wish.family)))
-    return script, make_plan(script, wish)
+    return script, make_plan(script, replace(wish, folder=path.parent))
 
 
 def gate(script: Script, plan: Plan, wish: Wish) -> Total:

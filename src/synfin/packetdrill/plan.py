@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from synfin.engine.config import TcpConfig
@@ -52,7 +53,7 @@ class Wish:
 
     profile: what the stack chooses. family: of FAMILIES, or "" for the script's own. fast_path: the engine's. strict, loose:
     see compare.Rules. changes: fields of TcpConfig, over profile and script. defines: the words of -D. ladder: draw one for a
-    failure.
+    failure. folder: the script's own, where files that it names are looked for; None: nowhere.
     """
 
     profile: Profile
@@ -63,13 +64,15 @@ class Wish:
     changes: Mapping[str, Any] = field(default_factory=dict)
     defines: Mapping[str, str] = field(default_factory=dict)
     ladder: bool = True
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a script is played with; tolerances in ns and in percent.
 
-    `changes` are in `config` and outlast the script's sysctls. `init_scripts` are shell scripts that come first.
+    `changes` are in `config` and outlast the script's sysctls. `init_scripts` are shell scripts that come first. `folder`: see
+    Wish.
     """
 
     family: str
@@ -82,6 +85,7 @@ class Plan:
     changes: Mapping[str, Any] = field(default_factory=dict)
     whole_segments: bool = False
     init_scripts: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 def make_plan(script: Script, wish: Wish) -> Plan:
@@ -132,6 +136,7 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
         whole_segments="strict_segments" in given,
         changes=wish.changes,
         init_scripts=tuple(filter(None, given.get("init_scripts", "").split(","))),
+        folder=wish.folder,
     )  # fmt: skip
 
 

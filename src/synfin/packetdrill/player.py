@@ -72,7 +72,7 @@ class Player:
             self.bench, plan.place, strict=plan.rules.strict, listened=self._listened, opened=self._opened
         )
         self.program = Program()
-        self.shell = Shell(self.bench, plan.changes)
+        self.shell = Shell(self.bench, plan.changes, plan.folder)
         self.flows: dict[bytes, Flow] = {}
         self.current: Flow | None = None
         self.pending: list[Pending] = []

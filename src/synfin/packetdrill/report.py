@@ -38,6 +38,12 @@ FAST_PATH: Final = Text(
 )
 AND: Final = Text(", ", "、")
 RELAXED: Final = Text("Relaxed: {what}: {count} of {total} plays", "已放宽：{what}：共 {total} 次中的 {count} 次")
+LEFT_OUT: Final = Text("settings of defaults.sh left out: {count}", "略去的 defaults.sh 设置：{count} 项")
+LEFT_OUT_ALL: Final = Text(
+    "Settings of defaults.sh that the stack does not have: {count}: {names}",
+    "defaults.sh 中协议栈没有的设置 {count} 项：{names}",
+)
+IN_PLAYS: Final = Text("({count} of {total} plays)", "（共 {total} 次中的 {count} 次）")
 TOTAL: Final = Text("total", "合计")
 FOLDER: Final = Text("folder", "目录")
 SPEED: Final = Text("{count} plays in {seconds} s", "{seconds} 秒内播放 {count} 次")
@@ -111,6 +117,8 @@ def line(outcome: Outcome, lang: str = "en") -> str:
     text = f"{verdict_of(outcome, lang)} {name_of(outcome)}"
     if outcome.verdict in (SKIP, ERROR, XFAIL):
         text += f": {outcome.detail}" if not outcome.place else f": {outcome.place}: {outcome.detail}"
+    if outcome.left_out:
+        text += f"  ({LEFT_OUT.say(lang, count=len(outcome.left_out))})"
     return text
 
 
@@ -135,6 +143,8 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     for label, text in zip(labels, (expected, actual, why), strict=True):
         if text:
             lines.append(f"    {left(label, size)}  {text}")
+    if outcome.left_out:
+        lines.append("    " + _left_out(outcome.left_out, lang))
     if ladder and outcome.ladder:
         lines += ["", *("    " + each if each else "" for each in outcome.ladder.rstrip().split("\n"))]
     return "\n".join([*lines, ""])
@@ -147,6 +157,11 @@ def _said(actual: str, lang: str) -> str:
         if found:
             return text.say(lang, **found.groupdict())
     return actual
+
+
+def _left_out(names: Sequence[str], lang: str) -> str:
+    """What the stack has not of a defaults.sh."""
+    return LEFT_OUT_ALL.say(lang, count=len(names), names=AND.say(lang).join(names))
 
 
 def folders(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
@@ -175,6 +190,10 @@ def table(outcomes: Sequence[Outcome], lang: str = "en") -> str:
             loose[each] = loose.get(each, 0) + 1
     for each, count in loose.items():
         lines.append(RELAXED.say(lang, what=f"--loose-{each}", count=count, total=len(outcomes)))
+    if any(outcome.left_out for outcome in outcomes):
+        unknown = list(dict.fromkeys(each for outcome in outcomes for each in outcome.left_out))
+        plays = sum(bool(outcome.left_out) for outcome in outcomes)
+        lines.append(f"{_left_out(unknown, lang)} {IN_PLAYS.say(lang, count=plays, total=len(outcomes))}")
     return "\n".join(lines)
 
 
@@ -195,6 +214,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         found["why"] = list(outcome.why)
     if outcome.loose:
         found["loose"] = list(outcome.loose)
+    if outcome.left_out:
+        found["left_out"] = list(outcome.left_out)
     return found
 
 
@@ -217,6 +238,8 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
                 ElementTree.SubElement(case, "error", {"message": _clean(line(outcome)), "type": verdict_of(outcome, "en")})
             elif outcome.verdict != PASS:
                 ElementTree.SubElement(case, "skipped", {"message": _clean(line(outcome))})
+            if outcome.left_out:
+                ElementTree.SubElement(case, "system-out").text = _clean(_left_out(outcome.left_out, "en"))
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"

@@ -13,7 +13,8 @@ SOCKET = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
 @pytest.mark.parametrize(
     "line",
     [
-        "true | false", "reboot || true", "true; reboot", "false || reboot", "true && reboot", "reboot\ntrue",
+        "true | false", "reboot || true", "exit 0", "echo 1 > /tmp/x", "set foo",
+        "true; reboot", "false || reboot", "true && reboot", "reboot\ntrue",
         "sysctl -q net.ipv4.tcp_sack=0 | grep 7", "sockstat | grep -c LISTEN | grep 1 || reboot",
         "sockstat | grep -c LISTEN | grep 1 && reboot", "true || true; reboot", "false && true || reboot",
         "sockstat | grep -c LISTEN | grep 1 && true || reboot",

@@ -88,6 +88,7 @@ def test_a_setting_left_out_that_the_script_sets_to_what_there_is_is_no_longer_t
         ("if [ -f x ]; then\n reboot\n sysctl net.ipv4.tcp_synack_retries=1\nfi\nsysctl net.ipv4.tcp_frto=1",
          ("if [ -f x ]", "tcp_frto=1")),
         ("for x in 1 2; do\n if true; then reboot; fi\ndone\nhalt", ("for x in 1 2", "halt")),
+        ("if true\nexit 0\necho '\nfi\nhalt", ("if true", "halt")), ("fi\nif true\nreboot\nfi", ("fi", "if true")),
         ("f() {\n reboot\n}\nhalt", ("f() {", "halt")),
         ("sysctl net.ipv4.tcp_frto='", ("sysctl net.ipv4.tcp_frto='",)), ("N=$(hostname)", ("N=$(hostname)",)),
         ("ip route change 192.0.2.0/24 advmss 3", ("ip route change 192.0.2.0/24 advmss 3",)),
@@ -117,7 +118,8 @@ def test_another_shell_script_is_read_as_the_lines_themselves(put: Callable[[str
 
 def test_a_script_that_is_not_there_or_no_shell_script_stays_unmapped(put: Callable[[str, str], Path]) -> None:
     folder = put("tool.py", "#!/usr/bin/env python3\nprint()\n")
-    for name in ("./nowhere.sh", "./tool.py", "tool.py", "./a\0b.sh"):
+    put("reboot", "#!/bin/sh\ntrue")
+    for name in ("./nowhere.sh", "./tool.py", "tool.py", "reboot", "./a\0b.sh"):
         outcome = play(f"0 `{name}`\n{SOCKET}", folder=folder)
         assert (outcome.verdict, outcome.kind, outcome.detail) == ("SKIP", "unmapped", name)
 
@@ -126,8 +128,18 @@ def test_variables_come_back_from_a_sourced_file_only(put: Callable[[str, str], 
     folder = put("set.sh", "N=7")
     assert config_after(". ./set.sh; sysctl net.ipv4.tcp_synack_retries=$N", folder).syn_ack_retries == 7
     assert play(f"0 `N=1; . ./set.sh; sysctl net.ipv4.tcp_synack_retries=$N$N`\n{SOCKET}", folder=folder).verdict == "PASS"
-    for name in ("./set.sh", "sh set.sh"):
+    put("defaults.sh", "N=7")
+    assert config_after(". ./defaults.sh; sysctl net.ipv4.tcp_synack_retries=$N", folder).syn_ack_retries == 7
+    put("plain", "N=7; sysctl net.ipv4.tcp_synack_retries=4")
+    assert config_after("sh plain", folder).syn_ack_retries == 4
+    for name in ("./set.sh", "sh set.sh", "./defaults.sh", "sh plain"):
         assert play(f"0 `{name}; sysctl net.ipv4.tcp_synack_retries=$N`\n{SOCKET}", folder=folder).kind == "unmapped"
+
+
+def test_a_file_that_a_defaults_names_is_part_of_it(put: Callable[[str, str], Path]) -> None:
+    put("defaults.sh", "./more.sh; sysctl net.ipv4.tcp_synack_retries=4")
+    outcome = play(f"0 `./defaults.sh`\n{SOCKET}", folder=put("more.sh", "halt\nsysctl net.ipv4.tcp_frto=2"))
+    assert (outcome.verdict, outcome.left_out) == ("PASS", ("halt", "tcp_frto=2"))
 
 
 def test_the_status_of_a_file_is_that_of_its_end(put: Callable[[str, str], Path]) -> None:

@@ -29,6 +29,8 @@ LOCAL6: Final = ipaddress.ip_address("fd3d:a0b:17d6::1").packed
 REMOTE6: Final = ipaddress.ip_address("2001:db8::1").packed
 MTU: Final = 1500
 MTU6: Final = 1520  # so that one script fits both families: the MSS is the same
+LARGEST4: Final = 65_535  # bytes of a packet
+LARGEST6: Final = 65_575  # the header does not count (RFC 8200 3)
 # What says how the tool itself runs, and means nothing in virtual time and without a kernel.
 MEANINGLESS: Final = frozenset((
     "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run",
@@ -129,7 +131,7 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
             family == MAPPED,
         ),
         config=config.replace(**wish.changes),
-        mtu=_number(given, "mtu", MTU6 if six else MTU, 65_535),
+        mtu=_number(given, "mtu", MTU6 if six else MTU, LARGEST6 if six else LARGEST4),
         rules=rules,
         tolerance=tolerance * MICROSECOND,
         percent=_percent(given, "tolerance_percent", 12.5),

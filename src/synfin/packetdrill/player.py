@@ -367,7 +367,7 @@ class Player:
         if wrong:
             result = f"{answer.result} {answer.error}".strip()
             due = (pending.earliest, pending.latest) if "time" in wrong else None
-            raise Failed(event, now, call_text(event, f"{result} {answer.wrong}".strip()), tuple(wrong), due)
+            raise Failed(event, now, call_text(event, result), tuple(wrong), due, answer.wrong)
 
     # --- code
 

@@ -27,6 +27,7 @@ from synfin.words import Text
 
 EXPECTED: Final = Text("expected", "期望")
 ACTUAL: Final = Text("actual", "实际")
+TELLS: Final = Text("it tells", "给出")
 NOTHING: Final = Text("(nothing leaves)", "（没有报文发出）")
 DIFFERS: Final = Text("differs", "不同之处")
 AT: Final = Text("at {seconds} s", "时间 {seconds} 秒")
@@ -83,6 +84,14 @@ SAID: Final = (
     (re.compile(r"the assertion does not hold"), Text("the assertion does not hold", "断言不成立")),
     (re.compile(r"(?P<call>.*)\.\.\. \(it waits\)", re.DOTALL), Text("{call}... (it waits)", "{call}...（仍在等待）")),
     (re.compile(r"more than (?P<count>\d+) packets"), Text("more than {count} packets", "超过 {count} 个报文")),
+    (re.compile(r"more than (?P<count>\d+) MB"), Text("more than {count} MB", "超过 {count} MB")),
+    (re.compile(r"read other bytes than were sent"), Text("other bytes than were sent", "与所发送的内容不同的字节")),
+    (re.compile(r"read (?P<data>b['\"].*)"), Text("the bytes {data}", "字节 {data}")),
+    (re.compile(r"length \[(?P<count>\d+)\]"), Text("a length of {count} bytes", "长度 {count} 字节")),
+    (re.compile(r"descriptor (?P<number>\d+) is open"), Text("descriptor {number} is open", "描述符 {number} 已打开")),
+    (re.compile(r"no control message"), Text("no control message", "没有控制消息")),
+    (re.compile(r"one control message"), Text("one control message", "一个控制消息")),
+    (re.compile(r"(?P<host>\S+) port (?P<port>\d+)"), Text("{host} port {port}", "{host} 端口 {port}")),
     (
         re.compile(r"(?P<count>\d+) steps without time passing"),
         Text("{count} steps without time passing", "走了 {count} 步而时间没有前进"),
@@ -132,15 +141,15 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     where = "  " + (outcome.place or outcome.file)
     if outcome.at >= 0:
         where += "  " + AT.say(lang, seconds=seconds(outcome.at))
-    labels = [text.say(lang) for text in (EXPECTED, ACTUAL, DIFFERS)]
+    labels = [text.say(lang) for text in (EXPECTED, ACTUAL, TELLS, DIFFERS)]
     size = max(map(width, labels))
     expected = outcome.expected or (END.say(lang) if outcome.why else "")
     actual = _said(outcome.actual, lang) if outcome.actual else NOTHING.say(lang)
-    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
+    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else _said(each, lang) for each in outcome.why)
     lines.append(where)
     if outcome.due is not None:
         expected += "   " + DUE.say(lang, earliest=seconds(max(outcome.due[0], 0)), latest=seconds(outcome.due[1]))
-    for label, text in zip(labels, (expected, actual, why), strict=True):
+    for label, text in zip(labels, (expected, actual, _said(outcome.tells, lang), why), strict=True):
         if text:
             lines.append(f"    {left(label, size)}  {text}")
     if outcome.left_out:
@@ -202,7 +211,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     found: dict[str, Any] = {
         "file": outcome.file, "family": outcome.family, "fast_path": outcome.fast_path, "verdict": outcome.verdict,
     }  # fmt: skip
-    for name in ("kind", "detail", "place", "expected", "actual"):
+    for name in ("kind", "detail", "place", "expected", "actual", "tells"):
         value = getattr(outcome, name)
         if value:
             found[name] = value

@@ -43,9 +43,9 @@ class Outcome:
 
     verdict: of VERDICTS. kind: what a SKIP, ERROR or FAIL is about, in one of this module's words, else "". detail: the
     feature, the command, the reason, or what cannot be read. place: of the event, `file:line:column`. at: ns since the start
-    of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ; due: between which times
-    (ns) it should have been. ladder: drawn up to the failure. history: what left, with times (ns).
-    left_out: settings of a defaults.sh that the stack does not have.
+    of the script, -1 for none. expected, actual: both lines of a FAIL; tells: what a call gave beside its result; why: the
+    fields that differ; due: between which times (ns) it should have been. ladder: drawn up to the failure. history: what
+    left, with times (ns). left_out: settings of a defaults.sh that the stack does not have.
     """
 
     verdict: str
@@ -58,6 +58,7 @@ class Outcome:
     at: int = -1
     expected: str = ""
     actual: str = ""
+    tells: str = ""
     why: tuple[str, ...] = ()
     due: tuple[int, int] | None = None
     ladder: str = ""
@@ -153,8 +154,8 @@ def _failed(bare: Outcome, failed: Failed) -> Outcome:
     place = str(event.place) if event is not None else ""
     expected = without_time(event.text) if event is not None else ""
     return replace(
-        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, why=failed.why,
-        due=failed.due,
+        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, tells=failed.tells,
+        why=failed.why, due=failed.due,
     )
 
 

@@ -169,8 +169,6 @@ class Shell:
         if inside:
             return [nothing], True
         told = " ".join(command)
-        if opens:
-            return [leaving_out(told, told)], True
         try:
             effects, own = self._command(command, reading)
         except Skip as skip:
@@ -246,7 +244,7 @@ class Shell:
             return [self._question(words)]
         if name == "tcpdrop":
             return [drop]
-        if as_shell or "/" in name or name.endswith(".sh"):
+        if as_shell or "/" in name:  # without a slash a shell looks in PATH
             inner = Reading(reading.variables if sourced else {}, reading.lenient, reading.depth + 1)
             found = self._file(name, words, inner, as_shell=as_shell)
             if found:

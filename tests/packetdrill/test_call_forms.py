@@ -75,7 +75,8 @@ def test_a_count_that_no_call_can_have_is_refused_at_its_place(form: str, count:
 )  # fmt: skip
 def test_the_length_that_getsockopt_gives_back_is_compared(call: str, told: str) -> None:
     outcome = opened(f"+0 getsockopt(4, {call}) = 0")
-    assert (outcome.verdict, outcome.actual.partition(" = ")[2]) == ("FAIL", told)
+    result = outcome.actual.partition(" = ")[2]
+    assert (outcome.verdict, f"{result} {outcome.tells}".strip()) == ("FAIL", told)
 
 
 @pytest.mark.parametrize(

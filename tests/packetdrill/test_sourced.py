@@ -173,6 +173,22 @@ def test_files_that_read_each_other_come_to_an_end(put: Callable[[str, str], Pat
     assert play(f"0 `./wide.sh`\n{SOCKET}", folder=folder).verdict == "SKIP"
 
 
+def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
+    (tmp_path / "more.sh").write_bytes(b"sysctl \\\r\n net.ipv4.tcp_synack_retries=6\r\n")
+    assert config_after("./more.sh", tmp_path).syn_ack_retries == 6
+
+
+def test_no_descriptor_is_left(put: Callable[[str, str], Path]) -> None:
+    folder = put("more.sh", "true")
+    numbers = []
+    for _ in range(2):
+        numbers.append(os.open(folder, os.O_RDONLY))
+        os.close(numbers[-1])
+        for name in ("more.sh", "nowhere.sh", "."):
+            play(f"0 `sh {name}`\n{SOCKET}", folder=folder)
+    assert numbers[0] == numbers[1]
+
+
 def test_only_regular_files_up_to_a_megabyte_are_read(put: Callable[[str, str], Path]) -> None:
     folder = put("most.sh", "true\n".ljust(LARGEST, "#"))
     put("more.sh", "true\n".ljust(LARGEST + 1, "#"))
@@ -195,11 +211,11 @@ def test_only_regular_files_up_to_a_megabyte_are_read(put: Callable[[str, str], 
         ("$((M*2))", "$((M*2))"), ("$((1<<64))", "$((1<<64))"), ("$((1/0))", "$((1/0))"), ("$((-7/2))", "$((-7/2))"),
         ("$((2**3))", "$((2**3))"), ("$((1.5))", "$((1.5))"), ("$((010))", "$((010))"), ("$((a=1))", "$((a=1))"),
         ("$(())", "$(())"),
-        ("$((1<<-1))", "$((1<<-1))"), ("$((True+1))", "$((True+1))"),
+        ("$((1<<-1))", "$((1<<-1))"), ("$((T+1))", "$((T+1))"),
     ],
 )  # fmt: skip
 def test_arithmetic_is_worked_out_as_a_shell_does_or_left_alone(text: str, result: str) -> None:
-    assert worked_out(text, {"N": "7"}) == result
+    assert worked_out(text, {"N": "7", "T": "True"}) == result
 
 
 def outcome_of(**wanted: object) -> Outcome:

@@ -85,7 +85,7 @@ def _value(node: ast.expr) -> int:
         raise ValueError
     left, right = _value(node.left), _value(node.right)
     dividing, shifting = isinstance(node.op, ast.FloorDiv | ast.Mod), isinstance(node.op, ast.LShift | ast.RShift)
-    if (dividing and min(left, right) < 0) or (shifting and not 0 <= right <= MOST_SHIFTED):  # a shell's differ from Python's
+    if (dividing and min(left, right) < 0) or (shifting and right > MOST_SHIFTED):  # a shell's differ from Python's
         raise ValueError
     found = OPERATORS[type(node.op)](left, right)
     return (found + WORD // 2) % WORD - WORD // 2

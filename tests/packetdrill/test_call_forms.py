@@ -137,3 +137,31 @@ def test_dup2_onto_another_socket_closes_that_one() -> None:
     text += "+0 shutdown(4, SHUT_WR) = -1 ENOTCONN"
     assert opened(text).verdict == "PASS"
     assert opened(text.replace("dup2(5, 4) = 4\n", "dup(4) = 6\n+0 dup2(5, 4) = 4\n")).why == ("nothing leaves",)
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "passes"),
+    [
+        ("htons(8080)", 'inet_addr("192.168.0.1")', True), ("...", 'inet_addr("192.168.0.1")', True), ("htons(8080)", "...", True),
+        ("...", "...", True), ("8081", "...", False), ("...", 'inet_addr("192.168.0.2")', False),
+        ("htons(8081)", 'inet_addr("192.168.0.1")', False),
+    ],
+)  # fmt: skip
+def test_what_a_name_leaves_open_is_not_compared(port: str, host: str, passes: bool) -> None:
+    outcome = opened(f"+0 getsockname(4, {{sa_family=AF_INET, sin_port={port}, sin_addr={host}}}, [16]) = 0")
+    assert outcome.why == (() if passes else ("what it tells",))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("...", ("192.168.0.1", 8080)), ("{sa_family=AF_INET, sin_port=htons(9), sin_addr=...}", ("192.168.0.1", 9)),
+        ('{sa_family=AF_INET, sin_port=..., sin_addr=inet_addr("0.0.0.0")}', ("0.0.0.0", 8080)),
+        ('{sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("0.0.0.0")}', ("0.0.0.0", 9)),
+        ("{sa_family=AF_INET}", ("192.168.0.1", 8080)),
+    ],
+)  # fmt: skip
+def test_what_an_address_leaves_open_is_the_scripts_own_place(address: str, name: tuple[str, int]) -> None:
+    told = f'{{sa_family=AF_INET, sin_port=htons({name[1]}), sin_addr=inet_addr("{name[0]}")}}'
+    text = f"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, {address}, ...) = 0\n+0 getsockname(3, {told}, ...) = 0"
+    assert play(text).verdict == "PASS"

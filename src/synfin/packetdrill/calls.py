@@ -416,7 +416,7 @@ class Calls(Arguments):
 
         def attempt() -> Answer:
             found = ask()
-            if isinstance(arguments[1], Struct) and self.address(arguments[1], remote=False) != found:
+            if not self.fits(arguments[1], found):
                 return Answer(0, wrong=f"{ipaddress.ip_address(found[0])} port {found[1]}")
             return DONE
 

@@ -17,7 +17,7 @@ from synfin.engine.segment import ACK, FIN, NEW_DATA, RST, SYN, Outgoing
 from synfin.engine.state import State
 from synfin.packetdrill.parser import parse_script
 from synfin.packetdrill.plan import Wish, make_plan
-from synfin.packetdrill.record import RecordError
+from synfin.packetdrill.record import Moved, RecordError, script_of
 from synfin.packetdrill.record_capture import record_capture
 from synfin.packetdrill.record_json import read_trace
 from synfin.packetdrill.record_trace import record_trace
@@ -719,6 +719,15 @@ def test_an_mss_beyond_what_a_script_can_say_is_told_as_far_as_it_goes() -> None
     assert recorded(packets, "client")[1].startswith("0 `sysctl")
     large = [(time, data.replace(b"\x02\x04\x05\xb4", b"\x02\x04\xff\xf0")) for time, data in packets]
     assert recorded(large, "client")[1] == "--mtu=65535"
+
+
+@pytest.mark.parametrize(("mss", "mtu"), [(65_476, 65_536), (65_515, 65_575), (65_535, 65_575)])
+def test_in_ipv6_an_mtu_may_be_larger_by_the_header(mss: int, mtu: int) -> None:
+    out = Outgoing(1, 0, SYN, 1000, NEW_DATA, b"")
+    out.mss = mss
+    packet = build_packet(make_key(bytes(15) + b"1", 80, bytes(15) + b"2", 4000), out, identification=0)
+    lines = script_of([Moved(0, False, describe(packet))], origin="by hand").splitlines()
+    assert lines[1:3] == ["--ip_version=ipv6", f"--mtu={mtu}"]
 
 
 def joined(packets: list[tuple[int, bytes]], first: int) -> list[tuple[int, bytes]]:

@@ -31,6 +31,11 @@ def test_an_acknowledgment_is_no_edge_of_reading() -> None:
     assert opened(text + NOTHING).verdict == PASS
 
 
+def test_bytes_that_came_are_no_edge_of_writing() -> None:
+    text = EDGE.format("EPOLLOUT") + told("EPOLLOUT") + DATA.format(1, 11) + "* > . 1:1(0) ack 11\n"
+    assert opened(text + NOTHING).verdict == PASS
+
+
 def test_each_connection_that_waits_for_accept_is_an_edge() -> None:
     def another(port: int) -> str:
         return (

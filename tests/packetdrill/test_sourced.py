@@ -148,6 +148,8 @@ def test_the_status_of_a_file_is_that_of_its_end(put: Callable[[str, str], Path]
     folder = put("yes.sh", "false\nexit 0\nreboot")
     assert play(f"0 `./no.sh`\n{SOCKET}", folder=folder).why == ("command",)
     assert play(f"0 `./last.sh`\n{SOCKET}", folder=folder).why == ("command",)
+    put("defaults.sh", "reboot\nfalse")
+    assert play(f"0 `./defaults.sh`\n{SOCKET}", folder=folder).why == ("command",)
     assert play(f"0 `./yes.sh && ./yes.sh; ./no.sh || true`\n{SOCKET}", folder=folder).verdict == "PASS"
 
 

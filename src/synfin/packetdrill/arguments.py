@@ -129,9 +129,9 @@ def _parts(expression: Expression) -> tuple[Expression | None, Expression | None
     """Address and port of a sockaddr; None for what it leaves open."""
     if not isinstance(expression, Struct):
         return None, None
-    parts = (expression.get("sin_addr") or expression.get("sin6_addr"), expression.get("sin_port") or expression.get("sin6_port"))
-    host, port = (None if isinstance(part, Ellipsis_) else part for part in parts)
-    return host, port
+    host = expression.get("sin_addr") or expression.get("sin6_addr")
+    port = expression.get("sin_port") or expression.get("sin6_port")
+    return None if isinstance(host, Ellipsis_) else host, None if isinstance(port, Ellipsis_) else port
 
 
 def _packed(host: Expression) -> bytes:

@@ -150,7 +150,10 @@ def test_what_a_block_raises_is_told_in_a_line(block: str, why: str) -> None:
 def test_the_words_of_an_assertion_are_cut() -> None:
     with pytest.raises(AssertionError) as caught:
         Program().run("assert False, 'x' * 10**6", {}, "here")
-    assert str(caught.value) == "x" * LONGEST
+    assert str(caught.value) == "False: " + "x" * LONGEST
+    with pytest.raises(AssertionError) as caught:
+        Program().run(f"assert not {'1' * 1000}", {}, "here")
+    assert str(caught.value) == ("not " + "1" * 1000)[:LONGEST]
 
 
 def test_what_a_block_prints_is_kept_within_bounds() -> None:

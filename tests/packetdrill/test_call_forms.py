@@ -166,3 +166,25 @@ def test_what_an_address_leaves_open_is_the_scripts_own_place(address: str, name
     told = f'{{sa_family=AF_INET, sin_port=htons({name[1]}), sin_addr=inet_addr("{name[0]}")}}'
     text = f"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, {address}, ...) = 0\n+0 getsockname(3, {told}, ...) = 0"
     assert play(text).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "there"),
+    [
+        ("writev(4, [{..., 10}, {..., 20}], 1) = 30", 1, 2), ("readv(4, [{..., 10}], 2) = 30", 2, 1),
+        ("poll([{fd=3, events=POLLIN}, {fd=4, events=POLLOUT}], 1, 0) = 1", 1, 2), ("poll([{fd=3}], 0, 0) = 0", 0, 1),
+    ],
+)  # fmt: skip
+def test_an_array_with_another_count_makes_no_sense(call: str, said: int, there: int) -> None:
+    outcome = opened(f"+0 close(9) = 0\n+0 {call}")
+    assert (outcome.verdict, outcome.detail) == ("ERROR", f"an array of {there} with a count of {said}")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["writev(4, [{..., 5}, {..., 5}], 2) = 10", "writev(4, [{..., 5}, {..., 5}], ...) = 10", "writev(4, ..., 2) = 0",
+     "poll([{fd=4, events=POLLOUT, revents=POLLOUT}], 1, 0) = 1", "poll({fd=4, events=POLLOUT, revents=POLLOUT}, 1, 0) = 1",
+     "poll(..., 7, 0) = 0"],
+)  # fmt: skip
+def test_an_array_with_its_count_or_none_is_played(call: str) -> None:
+    assert opened(f"+0 {call}", strict=False).verdict == "PASS"

@@ -188,3 +188,11 @@ def test_an_array_with_another_count_makes_no_sense(call: str, said: int, there:
 )  # fmt: skip
 def test_an_array_with_its_count_or_none_is_played(call: str) -> None:
     assert opened(f"+0 {call}", strict=False).verdict == "PASS"
+
+
+def test_a_port_to_connect_to_that_is_left_open_is_that_of_the_option() -> None:
+    text = "--connect_port=9090\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n"
+    text += "+0 connect(3, {sa_family=AF_INET, sin_port=..., sin_addr=...}, ...) = -1 EINPROGRESS\n"
+    text += "+0 > 7 > 9090 S 0:0(0) <...>\n"
+    assert play(text).verdict == "PASS"
+    assert play(text.replace("7 > 9090", "7 > 8080")).why == ("ports",)

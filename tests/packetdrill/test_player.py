@@ -314,6 +314,7 @@ def test_an_assertion_that_does_not_hold_tells_the_values() -> None:
         ("\ndef look():\n  assert tcpi_state == 2\nlook()\n", "tcpi_state == 2: tcpi_state = 1"),
         ("\nif 1:\n  assert tcpi_state == 2, 3\n", "tcpi_state == 2: 3"),
         ("raise AssertionError('by hand')", "by hand"), ("raise AssertionError", "the assertion does not hold"),
+        ("\ndef look():\n  raise AssertionError('by hand')\nassert look()\n", "by hand"),
     ],
 )  # fmt: skip
 def test_of_several_assertions_the_one_that_does_not_hold_is_told(code: str, actual: str) -> None:
@@ -321,8 +322,9 @@ def test_of_several_assertions_the_one_that_does_not_hold_is_told(code: str, act
 
 
 def test_an_assertion_in_a_function_of_an_earlier_block_tells_what_it_can() -> None:
-    text = "+0 %{\ndef look():\n  assert tcpi_state == 2\n}%\n+0 %{ look() }%\n"
-    assert opened(text).why == ("assertion",)
+    """Not what stands at the same place of the block that called it."""
+    text = "+0 %{\nx = 1\ndef look():\n  assert tcpi_state == 2\n}%\n+0 %{\nlook()\nif 0:\n  assert 5\n}%\n"
+    assert told(opened(text)) == (FAIL, "the assertion does not hold", ("assertion",))
 
 
 def test_code_that_is_no_python_or_asks_for_what_is_not_there() -> None:

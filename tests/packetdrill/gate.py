@@ -148,7 +148,7 @@ def read(path: Path, wish: Wish) -> tuple[Script, Plan]:
     root = FOLDER if path.is_relative_to(FOLDER) else FOLDER.parent
     name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     script = parse_script(path.read_text(encoding="utf-8"), name, systems=frozenset((wish.profile.system, wish.family)))
-    return script, make_plan(script, wish)
+    return script, make_plan(script, replace(wish, folder=path.parent))
 
 
 def gate(script: Script, plan: Plan, wish: Wish) -> Total:

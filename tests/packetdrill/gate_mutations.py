@@ -271,6 +271,8 @@ def _told(call: Call) -> Iterator[tuple[int, Iterator[Expression]]]:
         yield 0, _events_changed(arguments[0], ("revents",))
     elif name == "epoll_wait" and result:
         yield 1, _events_changed(arguments[1], ("events", "fd"))
+    elif name == "recvmsg" and result is not None and result >= 0:
+        yield 1, _fields_changed(arguments[1], ("msg_flags", "cmsg_data"))
     elif name in ("read", "recv", "recvfrom") and isinstance(arguments[1], Text) and result and result > 0:
         text = arguments[1]
         yield 1, iter((replace(text, value=chr(ord(text.value[0]) ^ 1) + text.value[1:]),))
@@ -311,6 +313,18 @@ def _events_changed(expression: Expression, names: tuple[str, ...]) -> Iterator[
                 other = value + 1 if name == "fd" else value ^ POLLERR
                 field = (name, Number(other, str(other)))
                 yield replace(expression, fields=(*expression.fields[:at], field, *expression.fields[at + 1 :]))
+
+
+def _fields_changed(expression: Expression, names: tuple[str, ...]) -> Iterator[Expression]:
+    """`expression` with one number in its fields `names` changed, however deep they lie."""
+    if isinstance(expression, Items):
+        for at, item in enumerate(expression.items):
+            for each in _fields_changed(item, names):
+                yield Items((*expression.items[:at], each, *expression.items[at + 1 :]))
+    elif isinstance(expression, Struct):
+        for at, (name, item) in enumerate(expression.fields):
+            for each in numbers_changed(item) if name in names else _fields_changed(item, names):
+                yield replace(expression, fields=(*expression.fields[:at], (name, each), *expression.fields[at + 1 :]))
 
 
 # --- code

@@ -75,7 +75,8 @@ def test_a_count_that_no_call_can_have_is_refused_at_its_place(form: str, count:
 )  # fmt: skip
 def test_the_length_that_getsockopt_gives_back_is_compared(call: str, told: str) -> None:
     outcome = opened(f"+0 getsockopt(4, {call}) = 0")
-    assert (outcome.verdict, outcome.actual.partition(" = ")[2]) == ("FAIL", told)
+    result = outcome.actual.partition(" = ")[2]
+    assert (outcome.verdict, f"{result} {outcome.tells}".strip()) == ("FAIL", told)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,74 @@ SAME_PORTS = """+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 
 def test_a_second_connect_between_the_same_ports_begins_its_stream_anew() -> None:
     assert play("0 `sysctl -q net.ipv4.tcp_timestamps=0`\n" + SAME_PORTS * 2).verdict == "PASS"
+
+
+def test_dup2_onto_itself_changes_nothing() -> None:
+    text = "+0 dup2(4, 4) = 4\n+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+0 < . 1:1(0) ack 10 win 9\n+0 close(4) = 0\n"
+    text += "+0 > F. 10:10(0) ack 1\n+0 close(4) = -1 EBADF (Bad file descriptor)"
+    assert opened(text).verdict == "PASS"
+
+
+def test_dup2_onto_another_socket_closes_that_one() -> None:
+    text = "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 5\n+0 dup2(5, 4) = 4\n+0 > F. 1:1(0) ack 1\n"
+    text += "+0 shutdown(4, SHUT_WR) = -1 ENOTCONN"
+    assert opened(text).verdict == "PASS"
+    assert opened(text.replace("dup2(5, 4) = 4\n", "dup(4) = 6\n+0 dup2(5, 4) = 4\n")).why == ("nothing leaves",)
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "passes"),
+    [
+        ("htons(8080)", 'inet_addr("192.168.0.1")', True), ("...", 'inet_addr("192.168.0.1")', True),
+        ("htons(8080)", "...", True), ("...", "...", True), ("8081", "...", False), ("...", 'inet_addr("192.168.0.2")', False),
+        ("htons(8081)", 'inet_addr("192.168.0.1")', False),
+    ],
+)  # fmt: skip
+def test_what_a_name_leaves_open_is_not_compared(port: str, host: str, passes: bool) -> None:
+    outcome = opened(f"+0 getsockname(4, {{sa_family=AF_INET, sin_port={port}, sin_addr={host}}}, [16]) = 0")
+    assert outcome.why == (() if passes else ("what it tells",))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("...", ("192.168.0.1", 8080)), ("{sa_family=AF_INET, sin_port=htons(9), sin_addr=...}", ("192.168.0.1", 9)),
+        ('{sa_family=AF_INET, sin_port=..., sin_addr=inet_addr("0.0.0.0")}', ("0.0.0.0", 8080)),
+        ('{sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("0.0.0.0")}', ("0.0.0.0", 9)),
+        ("{sa_family=AF_INET}", ("192.168.0.1", 8080)),
+    ],
+)  # fmt: skip
+def test_what_an_address_leaves_open_is_the_scripts_own_place(address: str, name: tuple[str, int]) -> None:
+    told = f'{{sa_family=AF_INET, sin_port=htons({name[1]}), sin_addr=inet_addr("{name[0]}")}}'
+    text = f"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, {address}, ...) = 0\n+0 getsockname(3, {told}, ...) = 0"
+    assert play(text).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "there"),
+    [
+        ("writev(4, [{..., 10}, {..., 20}], 1) = 30", 1, 2), ("readv(4, [{..., 10}], 2) = 30", 2, 1),
+        ("poll([{fd=3, events=POLLIN}, {fd=4, events=POLLOUT}], 1, 0) = 1", 1, 2), ("poll([{fd=3}], 0, 0) = 0", 0, 1),
+    ],
+)  # fmt: skip
+def test_an_array_with_another_count_makes_no_sense(call: str, said: int, there: int) -> None:
+    outcome = opened(f"+0 close(9) = 0\n+0 {call}")
+    assert (outcome.verdict, outcome.detail) == ("ERROR", f"an array of {there} with a count of {said}")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["writev(4, [{..., 5}, {..., 5}], 2) = 10", "writev(4, [{..., 5}, {..., 5}], ...) = 10", "writev(4, ..., 2) = 0",
+     "poll([{fd=4, events=POLLOUT, revents=POLLOUT}], 1, 0) = 1", "poll({fd=4, events=POLLOUT, revents=POLLOUT}, 1, 0) = 1",
+     "poll(..., 7, 0) = 0"],
+)  # fmt: skip
+def test_an_array_with_its_count_or_none_is_played(call: str) -> None:
+    assert opened(f"+0 {call}", strict=False).verdict == "PASS"
+
+
+def test_a_port_to_connect_to_that_is_left_open_is_that_of_the_option() -> None:
+    text = "--connect_port=9090\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n"
+    text += "+0 connect(3, {sa_family=AF_INET, sin_port=..., sin_addr=...}, ...) = -1 EINPROGRESS\n"
+    text += "+0 > 7 > 9090 S 0:0(0) <...>\n"
+    assert play(text).verdict == "PASS"
+    assert play(text.replace("7 > 9090", "7 > 8080")).why == ("ports",)

@@ -128,6 +128,16 @@ def test_expectations_are_found(line: str, names: set[str]) -> None:
     assert names <= set(changes_of(line))
 
 
+def test_what_recvmsg_tells_is_changed_in_each_of_its_fields() -> None:
+    control = "[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=7}]"
+    line = f"0 recvmsg(3, {{msg_iov=[{{..., 9}}], msg_flags=0, msg_control={control}}}, 0) = 9"
+    actions = changed_actions(parse_script(line).events[0].action, gate.Fact())
+    changed = [repr(action) for name, action in actions if "tells" in name]
+    assert ["Number(value=1" in each for each in changed] == [True, False]
+    assert ["Number(value=8" in each for each in changed] == [False, True]
+    assert changes_of(line.replace("= 9", "= -1 EAGAIN")) == ["result", "errno"]
+
+
 @pytest.mark.parametrize(
     "line", ["0 < . 1:1(0) ack 1 win 10", "0 write(3, ..., 5) = ...", "0 `sysctl -q a=1`", "0 %{ x = 1 }%"]
 )

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from synfin.packetdrill import code
+from synfin.packetdrill import bench, code
 from synfin.packetdrill.code import LONGEST, MOST_PRINTED, MOST_STEPS, CodeError, Program
 from synfin.packetdrill.parser import LARGEST, parse_script
 from synfin.packetdrill.syntax import ScriptError
@@ -150,7 +150,10 @@ def test_what_a_block_raises_is_told_in_a_line(block: str, why: str) -> None:
 def test_the_words_of_an_assertion_are_cut() -> None:
     with pytest.raises(AssertionError) as caught:
         Program().run("assert False, 'x' * 10**6", {}, "here")
-    assert str(caught.value) == "x" * LONGEST
+    assert str(caught.value) == "False: " + "x" * LONGEST
+    with pytest.raises(AssertionError) as caught:
+        Program().run(f"assert not {'1' * 1000}", {}, "here")
+    assert str(caught.value) == ("not " + "1" * 1000)[:LONGEST]
 
 
 def test_what_a_block_prints_is_kept_within_bounds() -> None:
@@ -193,3 +196,16 @@ def test_a_large_write_that_waits_takes_what_fits_each_time() -> None:
     text = "+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [4000], 4) = 0\n+0...0.1 write(4, ..., 6000) = 6000\n"
     text += "* > P. 1:4001(4000) ack 1\n+.1 < . 1:1(0) ack 4001 win 20000\n* > P. 4001:6001(2000) ack 1\n"
     assert opened(text).verdict == "PASS"
+
+
+def test_what_leaves_is_bounded_in_packets_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SYN,ACK of 44 bytes, then 4 segments of 1,000 bytes with 40 of headers."""
+    text = "+0 write(4, ..., 4000) = 4000\n+0 > P. 1:4001(4000) ack 1\n"
+    monkeypatch.setattr(bench, "MOST_BYTES", 44 + 4 * 1040)
+    assert opened(text).verdict == "PASS"
+    monkeypatch.setattr(bench, "MOST_BYTES", 44 + 4 * 1040 - 1)
+    outcome = opened(text)
+    assert (outcome.verdict, outcome.actual) == ("FAIL", "more than 0 MB")
+    monkeypatch.setattr(bench, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(bench, "MOST_PACKETS", 4)
+    assert opened(text).actual == "more than 4 packets"

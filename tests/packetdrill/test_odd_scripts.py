@@ -5,11 +5,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from synfin.packetdrill.report import junit
+from synfin.packetdrill.report import as_json, failure, junit
 from synfin.packetdrill.run import play_text
 from synfin.packetdrill.suite import Job, play_job
 from tests.packetdrill.playing import opened, play, wish
 
+MESSAGE = "recvmsg(4, {msg_iov=[{..., 20}], msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_INQ, cmsg_data=5}]}, 0) = 10"
+TWO_MESSAGES = MESSAGE.replace("=5}", "=5}, {cmsg_level=SOL_TCP, cmsg_type=TCP_INQ}")
 SOCKET = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
 
 
@@ -135,3 +137,51 @@ def test_junit_is_xml_whatever_the_files_are_called() -> None:
     case = ElementTree.fromstring(junit([outcome])).find("testsuite/testcase")
     assert case is not None
     assert case.get("name") == "odd??\uffff.pkt [ipv4]".replace("\uffff", "?")
+
+
+@pytest.mark.parametrize(("family", "most"), [("ipv4", 65_535), ("ipv6", 65_575)])
+def test_the_largest_packet_is_what_the_header_can_say(family: str, most: int) -> None:
+    """RFC 8200 3: the length of IPv6 leaves out its header."""
+    mss = 65_535 - (40 if family == "ipv4" else 20)
+    text = f"""--mtu={most}
+0 `sysctl -q net.ipv4.tcp_timestamps=0 net.ipv4.tcp_wmem='1 200000 200000'`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 5) = 0
++0 < S 0:0(0) win 65535 <mss 65535,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <mss {mss},nop,wscale 3>
++.01 < . 1:1(0) ack 1 win 20000
++0 accept(3, ..., ...) = 4
++0 write(4, ..., {mss}) = {mss}
++0 > P. 1:{mss + 1}({mss}) ack 1
+"""
+    assert play("--strict_segments\n" + text, family=family).verdict == "PASS"
+    assert play(text.replace(f"--mtu={most}", f"--mtu={most + 1}"), family=family).verdict == "ERROR"
+
+
+def test_what_a_call_tells_has_a_row_of_its_own_in_both_languages() -> None:
+    outcome = opened("+0 poll([{fd=4, events=POLLOUT, revents=0}], 1, 0) = 1")
+    assert failure(outcome).splitlines()[2:5] == [
+        "    expected  poll([{fd=4, events=POLLOUT, revents=0}], 1, 0) = 1",
+        "    actual    poll([{fd=4, events=POLLOUT, revents=0}], 1, 0) = 1",
+        "    it tells  [{fd=4, revents=POLLOUT}]",
+    ]
+    assert as_json(outcome)["tells"] == "[{fd=4, revents=POLLOUT}]"
+    outcome = opened("+0 getsockname(4, {sa_family=AF_INET, sin_port=htons(1), sin_addr=inet_addr(\"10.0.0.1\")}, [16]) = 0")
+    assert "    给出      192.168.0.1 端口 8080" in failure(outcome, "zh").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("+0 getsockopt(4, SOL_TCP, TCP_KEEPCNT, [9], [5]) = 0", "长度 4 字节"),
+        ('+0 < P. 1:4(3) ack 1 win 257\n+0 read(4, "abc", 3) = 3', "字节 b'"),
+        (f"+0 {MESSAGE}", "没有控制消息"),
+        (f"+0 setsockopt(4, SOL_TCP, TCP_INQ, [1], 4) = 0\n+0 {TWO_MESSAGES}", "一个控制消息"),
+        ("+0 dup(4) = 3", "描述符 3 已打开"),
+    ],
+)  # fmt: skip
+def test_the_words_of_what_a_call_tells_are_said_in_chinese_too(lines: str, told: str) -> None:
+    outcome = opened("+0 < . 1:11(10) ack 1 win 257\n" + lines if "recvmsg" in lines else lines, strict=False)
+    assert told in failure(outcome, "zh")
+    assert told not in failure(outcome)

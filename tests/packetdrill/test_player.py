@@ -228,7 +228,8 @@ def test_strict_compares_what_is_sent_and_what_is_read(monkeypatch: pytest.Monke
     assert play(text).verdict == PASS
     monkeypatch.setattr("synfin.packetdrill.payload.inbound", lambda offset, length: bytes(length))
     outcome = play(text)
-    assert told(outcome) == (FAIL, "read(4, ..., 100) = 10 read other bytes than were sent", ("what it tells",))
+    assert told(outcome) == (FAIL, "read(4, ..., 100) = 10", ("what it tells",))
+    assert outcome.tells == "read other bytes than were sent"
     assert play(text, strict=False).verdict == PASS
 
 
@@ -294,12 +295,36 @@ def test_code_blocks_are_one_program_with_the_values_of_the_moment() -> None:
     text += "+0 > P. 1:11(10) ack 1\n+0 %{ assert (first, tcpi_unacked) == (0, {count}), tcpi_unacked }%\n"
     assert opened(text.replace("{count}", "1")).verdict == PASS
     outcome = opened(text.replace("{count}", "2"))
-    assert told(outcome) == (FAIL, "1", ("assertion",))
+    assert told(outcome) == (FAIL, "(first, tcpi_unacked) == (0, 2): 1", ("assertion",))
 
 
 def test_an_assertion_that_does_not_hold_tells_the_values() -> None:
-    assert opened("+0 %{ assert tcpi_unacked == 5 and tcpi_state }%\n").actual == "tcpi_unacked = 0, tcpi_state = 1"
-    assert opened("+0 %{ assert 1 ==  2 }%\n").actual == "assert 1 == 2"
+    assert opened("+0 %{ assert tcpi_unacked == 5 and tcpi_state }%\n").actual == (
+        "tcpi_unacked == 5 and tcpi_state: tcpi_unacked = 0, tcpi_state = 1"
+    )
+    assert opened("+0 %{ assert 1 ==  2 }%\n").actual == "1 == 2"
+
+
+@pytest.mark.parametrize(
+    ("code", "actual"),
+    [
+        ("\nassert tcpi_unacked == 0\nassert tcpi_state == 7\nassert tcpi_state == 9\n", "tcpi_state == 7: tcpi_state = 1"),
+        ("assert tcpi_state == 1; assert tcpi_unacked == 3; assert 0", "tcpi_unacked == 3: tcpi_unacked = 0"),
+        ("\nassert (tcpi_state ==\n  2), 'no'\n", "tcpi_state == 2: no"),
+        ("\ndef look():\n  assert tcpi_state == 2\nlook()\n", "tcpi_state == 2: tcpi_state = 1"),
+        ("\nif 1:\n  assert tcpi_state == 2, 3\n", "tcpi_state == 2: 3"),
+        ("raise AssertionError('by hand')", "by hand"), ("raise AssertionError", "the assertion does not hold"),
+        ("\ndef look():\n  raise AssertionError('by hand')\nassert look()\n", "by hand"),
+    ],
+)  # fmt: skip
+def test_of_several_assertions_the_one_that_does_not_hold_is_told(code: str, actual: str) -> None:
+    assert told(opened(f"+0 %{{ {code} }}%\n")) == (FAIL, actual, ("assertion",))
+
+
+def test_an_assertion_in_a_function_of_an_earlier_block_tells_what_it_can() -> None:
+    """Not what stands at the same place of the block that called it."""
+    text = "+0 %{\nx = 1\ndef look():\n  assert tcpi_state == 2\n}%\n+0 %{\nlook()\nif 0:\n  assert 5\n}%\n"
+    assert told(opened(text)) == (FAIL, "the assertion does not hold", ("assertion",))
 
 
 def test_code_that_is_no_python_or_asks_for_what_is_not_there() -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from synfin.capture.reader import CaptureError
+from synfin.cli import recording
 from synfin.cli.main import run
 from synfin.engine.config import TcpConfig
 from synfin.engine.segment import ACK, FIN, NEW_DATA, RST, SYN, Outgoing
 from synfin.engine.state import State
 from synfin.packetdrill.parser import parse_script
-from synfin.packetdrill.plan import make_plan
-from synfin.packetdrill.record import RecordError
+from synfin.packetdrill.plan import Wish, make_plan
+from synfin.packetdrill.record import Moved, RecordError, script_of
 from synfin.packetdrill.record_capture import record_capture
 from synfin.packetdrill.record_json import read_trace
 from synfin.packetdrill.record_trace import record_trace
@@ -633,11 +634,36 @@ def answer(ack: int, length: int = 0) -> tuple[str, int, int, int, int]:
         ((text(100, 10), answer(110), ("s", ACK, 500, 110, 10), text(110, 10), ("s", ACK, 510, 120, 0)), [1, 1]),
         ((text(100, 10), answer(110), ("s", RST | ACK, 500, 110, 0), text(110, 10), ("s", RST, 500, 0, 0)), [1]),
         ((text(110, 10), answer(100)), []),  # out of order: always at once
+        ((text(100, 10), answer(110), ("s", FIN | ACK, 500, 110, 0), text(110, 10), ("s", ACK, 501, 120, 0)), [1]),  # closed
     ],
 )
 def test_it_tells_which_acks_went_at_once(segments: tuple[tuple[str, int, int, int, int], ...], told: list[int]) -> None:
     lines = recorded(by_hand(*OPENING, *segments), "server", acks=True)
-    assert [int(line.partition("QUICKACK, [")[2][0]) for line in lines if "QUICKACK" in line] == told
+    assert quick_acks(lines) == told
+
+
+def quick_acks(lines: Sequence[str]) -> list[int]:
+    return [int(line.partition("QUICKACK, [")[2][0]) for line in lines if "QUICKACK" in line]
+
+
+@pytest.mark.parametrize(
+    ("segments", "told"),
+    [
+        ((answer(110), text(110, 10)), [1, 0]),  # there is a socket once it has come
+        ((text(110, 10), answer(120)), [1]),  # and none before, which could put its ACK off
+    ],
+)
+def test_text_that_came_with_the_acknowledgment_of_our_syn_counts(
+    segments: tuple[tuple[str, int, int, int, int], ...], told: list[int]
+) -> None:
+    lines = recorded(by_hand(*OPENING[:2], text(100, 10), *segments), "server", acks=True)
+    assert quick_acks(lines) == told
+
+
+def test_text_before_the_acknowledgment_of_our_syn_finds_no_socket_to_set() -> None:
+    early = ("c", ACK, 100, 400, 10)
+    lines = recorded(by_hand(*OPENING[:2], early, answer(110), OPENING[2], text(110, 10)), "server", acks=True)
+    assert quick_acks(lines) == [0]
 
 
 @pytest.mark.parametrize(
@@ -693,6 +719,15 @@ def test_an_mss_beyond_what_a_script_can_say_is_told_as_far_as_it_goes() -> None
     assert recorded(packets, "client")[1].startswith("0 `sysctl")
     large = [(time, data.replace(b"\x02\x04\x05\xb4", b"\x02\x04\xff\xf0")) for time, data in packets]
     assert recorded(large, "client")[1] == "--mtu=65535"
+
+
+@pytest.mark.parametrize(("mss", "mtu"), [(65_476, 65_536), (65_515, 65_575), (65_535, 65_575)])
+def test_in_ipv6_an_mtu_may_be_larger_by_the_header(mss: int, mtu: int) -> None:
+    out = Outgoing(1, 0, SYN, 1000, NEW_DATA, b"")
+    out.mss = mss
+    packet = build_packet(make_key(bytes(15) + b"1", 80, bytes(15) + b"2", 4000), out, identification=0)
+    lines = script_of([Moved(0, False, describe(packet))], origin="by hand").splitlines()
+    assert lines[1:3] == ["--ip_version=ipv6", f"--mtu={mtu}"]
 
 
 def joined(packets: list[tuple[int, bytes]], first: int) -> list[tuple[int, bytes]]:
@@ -760,6 +795,39 @@ def test_a_single_byte_that_no_call_wrote_is_told() -> None:
         world.spawn(serve(), "server", background=True)
         world.spawn(call(), "client", background=True)
         world.run(1.0)
+    with pytest.raises(RecordError, match=r"^1 bytes were sent that no call wrote: "):
+        record_trace(world.trace, "client")
+
+
+def test_what_calls_wrote_is_counted_for_each_connection_alone() -> None:
+    """Ten bytes written to the first do not stand for the one that the second connect brought along."""
+    world = World(1)
+    client, server = world.host("client"), world.host("server")
+    world.link(client, server, delay=0.01)
+
+    async def serve() -> None:
+        listener = server.socket()
+        listener.bind(80)
+        listener.listen()
+        for _ in range(2):
+            s = await listener.accept()
+            await s.recv()
+            s.close()
+
+    async def call() -> None:
+        for data in (b"", b"x"):
+            s = client.socket()
+            s.bind(4000)
+            await s.connect(("server", 80), data)
+            await s.send(bytes(10))
+            await s.recv_all()
+            s.close()
+            await client.sleep(0.5)
+
+    with world:
+        world.spawn(serve(), "server", background=True)
+        world.spawn(call(), "client", background=True)
+        world.run(3.0)
     with pytest.raises(RecordError, match=r"^1 bytes were sent that no call wrote: "):
         record_trace(world.trace, "client")
 
@@ -885,6 +953,55 @@ def test_what_alone_differs_is_left_open_and_told(tmp_path: Path, lang: str, tol
     assert (status, notice) == (0, f"{told}\n")
     assert output.splitlines()[1:3] == ["// Left open: windows", "// Left open: timestamps"]
     passes(play(output))
+
+
+def failed(at: int, *why: str) -> Outcome:
+    return Outcome(verdict=FAIL, file="a.pkt", at=at, why=why)
+
+
+def test_of_scripts_that_fail_the_first_of_those_that_come_furthest_is_kept(
+    capture: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = [5, 9, 9, 3]
+    attempts = [recording.Attempt(f"script {number}\n", failed(at), ()) for number, at in enumerate(reach)]
+    monkeypatch.setattr(recording, "_attempts", lambda *_: iter(attempts))
+    assert command("--record", str(capture))[:2] == (1, "script 1\n")
+    passing = recording.Attempt("script 4\n", Outcome(verdict=PASS, file="a.pkt"), ())
+    monkeypatch.setattr(recording, "_attempts", lambda *_: iter([*attempts, passing, attempts[1]]))
+    assert command("--record", str(capture))[:2] == (0, "script 4\n")
+
+
+@pytest.mark.parametrize(
+    ("whys", "left_open"),
+    [
+        ([("window",), ("TS val",), ()], [(), ("windows",), ("windows", "timestamps")]),
+        ([("TS val",), ("window",), ()], [(), ("timestamps",), ("windows", "timestamps")]),
+        ([("TS val", "window"), ("ack",)], [(), ("windows", "timestamps")]),
+        ([("window", "ack")], [()]),
+        ([("window",), ("window",)], [(), ("windows",)]),
+        ([("time",)], [()]),
+    ],
+)
+def test_nothing_is_left_open_unless_all_that_differs_may_be(
+    whys: list[tuple[str, ...]], left_open: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each way of writing is played as it is first: microseconds, then nanoseconds; the profile's settings, then synfin's own;
+    no TCP_QUICKACK, then with it."""
+    rest = iter(whys)
+
+    def play_text(text: str, name: str, wish: Wish, lang: str) -> Outcome:
+        return failed(1, *(next(rest) if text.startswith("6 None False") else ("ack",)))
+
+    def make(way: recording.Way, opened: tuple[str, ...]) -> str:
+        return " ".join([f"{way.digits} {way.config} {way.acks}", *opened])
+
+    monkeypatch.setattr(recording, "play_text", play_text)
+    found = list(recording._attempts(make, "a.pkt", wish(), "en"))
+    config = TcpConfig()
+    assert [each.text for each in found[:8]] == [
+        f"{digits} {each} {acks}" for acks in (False, True) for each in (None, config) for digits in (6, 9)
+    ]
+    assert [(), *(each.left_open for each in found[8:])] == left_open
 
 
 def test_a_trace_as_json_is_recorded_too(tmp_path: Path, command: Command) -> None:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from synfin.packetdrill import payload
 from synfin.packetdrill.files import Answer, Files, Skip
 from synfin.packetdrill.symbols import value_of, words_of
-from synfin.packetdrill.syntax import Applied, Expression, Items, Struct, Text
+from synfin.packetdrill.syntax import Applied, Ellipsis_, Expression, Items, Struct, Text
 from synfin.sockets.endpoint import Endpoint
 
 PLAYED_FLAGS: Final = frozenset(
@@ -86,20 +86,17 @@ class Arguments:
         return self.files.endpoint(self.number(expression))
 
     def address(self, expression: Expression, *, remote: bool) -> tuple[bytes, int]:
-        """An address argument; `...` is the script's own place."""
+        """An address argument; `...`, or a part of it that is, is the script's own place. Raises Skip."""
         place = self.place
-        if isinstance(expression, Struct):
-            port = expression.get("sin_port") or expression.get("sin6_port")
-            host = expression.get("sin_addr") or expression.get("sin6_addr")
-            text = host.arguments[0] if isinstance(host, Applied) and host.arguments else host
-            if port is not None and isinstance(text, Text):
-                try:
-                    return ipaddress.ip_address(text.value).packed, self.number(port)
-                except ValueError:
-                    raise Skip(f"address {text.value!r}") from None
-        if remote:
-            return place.as_seen(place.remote), place.connect_port
-        return place.as_seen(place.local), place.bind_port
+        own = place.remote if remote else place.local
+        host, port = _parts(expression)
+        packed = place.as_seen(own) if host is None else _packed(host)
+        return packed, (place.connect_port if remote else place.bind_port) if port is None else self.number(port)
+
+    def fits(self, expression: Expression, name: tuple[bytes, int]) -> bool:
+        """Whether an address argument is `name` as far as it says one; a part that is `...` is open. Raises Skip."""
+        host, port = _parts(expression)
+        return (host is None or _packed(host) == name[0]) and (port is None or self.number(port) == name[1])
 
     def lengths(self, expression: Expression) -> list[int]:
         """The lengths of an array of iovec."""
@@ -126,6 +123,24 @@ class Arguments:
         if strange:
             raise Skip(min(strange))
         return self.number(expression)
+
+
+def _parts(expression: Expression) -> tuple[Expression | None, Expression | None]:
+    """Address and port of a sockaddr; None for what it leaves open."""
+    if not isinstance(expression, Struct):
+        return None, None
+    host = expression.get("sin_addr") or expression.get("sin6_addr")
+    port = expression.get("sin_port") or expression.get("sin6_port")
+    return None if isinstance(host, Ellipsis_) else host, None if isinstance(port, Ellipsis_) else port
+
+
+def _packed(host: Expression) -> bytes:
+    """The bytes of an address; raises Skip for what is none."""
+    text = host.arguments[0] if isinstance(host, Applied) and host.arguments else host
+    try:
+        return ipaddress.ip_address(text.value if isinstance(text, Text) else "").packed
+    except ValueError:
+        raise Skip(f"address {text.value!r}" if isinstance(text, Text) else "an address that is no string") from None
 
 
 def failed(error: OSError) -> Answer:

@@ -36,6 +36,7 @@ from synfin.wire.packet import parse_packet
 
 SECRET: Final = b"packetdrill: the same every time"
 MOST_PACKETS: Final = 100_000  # that leave in one script
+MOST_BYTES: Final = 256 << 20  # of them
 MOST_STEPS: Final = 10_000  # at one moment
 NAME: Final = "synfin"
 PEER: Final = "script"
@@ -100,6 +101,7 @@ class Bench(Host):
         self.step: Callable[[], None] | None = None
         self._trace = trace
         self._packets = 0
+        self._bytes_left = MOST_BYTES
         observer = None
         if trace is not None:
             observer = trace.observer(NAME, addresses)
@@ -124,6 +126,9 @@ class Bench(Host):
         """The stack sends `packet`. Raises Runaway when there are too many."""
         if len(self.history) >= MOST_PACKETS:
             raise Runaway(f"more than {MOST_PACKETS} packets")
+        self._bytes_left -= len(packet)
+        if self._bytes_left < 0:
+            raise Runaway(f"more than {MOST_BYTES >> 20} MB")
         self.sent.append(Sent(self.clock, packet, key))
         self.history.append((self.clock, packet))
         if self._trace is not None:

@@ -102,10 +102,18 @@ class Calls(Arguments):
 
     def registers(self, call: Call, number: int) -> None:
         """The script calls what `call` has just made by `number`."""
-        made = self._made
-        if made is not None:
-            self.files.add(number, made)
-            self._made = None
+        made, self._made = self._made, None
+        if made is None or (self.files.holds(number) and self.files.get(number) is made):  # dup2 onto itself
+            return
+        if self.files.holds(number):  # dup2 onto another, which it closes
+            self._let_go(self.files.remove(number))
+        self.files.add(number, made)
+
+    def _let_go(self, file: File) -> None:
+        """Close what `file` stands for when no descriptor does any more."""
+        if not file.references and file.endpoint is not None:
+            file.endpoint.close()
+            self.bench.stack.transmit(self.bench.clock)
 
     _made: File | None = None
 
@@ -334,9 +342,7 @@ class Calls(Arguments):
 
         def attempt() -> Answer:
             if self.files.holds(number) and self.files.get(number) is file:
-                self.files.remove(number)
-                if not file.references and endpoint is not None:
-                    endpoint.close()
+                self._let_go(self.files.remove(number))
             if lingers and connection is not None and connection.state in UNFINISHED and self.bench.clock < until:
                 raise BlockingIOError(errno.EAGAIN, "lingers")
             return DONE
@@ -410,7 +416,7 @@ class Calls(Arguments):
 
         def attempt() -> Answer:
             found = ask()
-            if isinstance(arguments[1], Struct) and self.address(arguments[1], remote=False) != found:
+            if not self.fits(arguments[1], found):
                 return Answer(0, wrong=f"{ipaddress.ip_address(found[0])} port {found[1]}")
             return DONE
 

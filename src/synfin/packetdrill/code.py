@@ -12,7 +12,8 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Mapping
-from types import CodeType, FrameType
+from itertools import islice
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Final
 
 from synfin.packetdrill.files import Skip
@@ -73,14 +74,21 @@ class _Narrowed(ast.NodeTransformer):
 
 def compiled(text: str, where: str) -> CodeType:
     """The block in `text`; raises CodeError when it is no Python."""
+    try:
+        return compile(_Narrowed().visit(_tree(text, where)), where, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise CodeError(str(error)) from None
+
+
+def _tree(text: str, where: str) -> ast.AST:
+    """The same, read; raises CodeError."""
     lines = text.strip("\n")
     first, _, rest = lines.partition("\n")
     body = first.strip() + ("\n" + textwrap.dedent(rest) if rest.strip() else "")
     for attempt in (textwrap.dedent(lines).strip(), body):
         try:
             with warnings.catch_warnings(action="ignore"):
-                tree = compile(attempt, where, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-                return compile(_Narrowed().visit(tree), where, "exec", dont_inherit=True)
+                return compile(attempt, where, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problem = error
     raise CodeError(str(problem))
@@ -118,7 +126,9 @@ class Program:
             finally:
                 sys.settrace(tracing)
         except AssertionError as error:
-            raise AssertionError(str(error)[:LONGEST] or _values(text, values)) from None
+            test = _asserted(_tree(text, where), error.__traceback__, code)
+            told = str(error)[:LONGEST] or _values(test or text, values)
+            raise AssertionError(f"{test}: {told}" if test and told else told or test) from None
         except NameError as error:
             if (error.name or "").startswith(("tcpi_", *PREFIXES)):
                 raise Skip(str(error.name)) from None
@@ -131,7 +141,23 @@ class Program:
             raise CodeError(f"{type(error).__name__}: {error}"[:LONGEST]) from None
 
 
+def _asserted(tree: ast.AST, traceback: TracebackType | None, code: CodeType) -> str:
+    """What the assertion says that ended the block; "" where none did (one that was raised by hand)."""
+    found = ""
+    while traceback is not None:
+        frame, at = traceback.tb_frame, traceback.tb_lasti // 2
+        line, _, column, _ = next(islice(frame.f_code.co_positions(), at, None), (None, None, None, None))
+        if frame.f_code.co_filename == code.co_filename and line is not None and column is not None:
+            inside = [
+                each.test for each in ast.walk(tree) if isinstance(each, ast.Assert)
+                and (each.lineno, each.col_offset) <= (line, column) < (each.end_lineno, each.end_col_offset)
+            ]  # fmt: skip
+            found = ast.unparse(inside[-1])[:LONGEST] if inside else ""
+        traceback = traceback.tb_next
+    return found
+
+
 def _values(text: str, values: Mapping[str, int]) -> str:
-    """What the tcpi_ names in `text` are; the text itself where there are none."""
+    """What the tcpi_ names in `text` are; "" where there are none."""
     used = [name for name in dict.fromkeys(USED.findall(text)) if name in values]
-    return ", ".join(f"{name} = {values[name]}" for name in used) or " ".join(text.split())
+    return ", ".join(f"{name} = {values[name]}" for name in used)

@@ -13,17 +13,20 @@ RESULT: Final = re.compile(r"^(.*\)\s*=\s*)[^=]*$", re.DOTALL)
 
 class Failed(Exception):
     """The stack does not do what `event` says (None: the script is over). At `at` (ns) there was `actual`, in the language's
-    words, "" for nothing; `why` names the fields that differ; `due` are the times (ns) between which it should have been."""
+    words, "" for nothing; `tells` is what a call gave beside its result, `why` names the fields that differ; `due` are the
+    times (ns) between which it should have been."""
 
     def __init__(
-        self, event: Event | None, at: int, actual: str, why: tuple[str, ...], due: tuple[int, int] | None = None
-    ) -> None:
+        self, event: Event | None, at: int, actual: str, why: tuple[str, ...], due: tuple[int, int] | None = None,
+        tells: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(", ".join(why))
         self.event = event
         self.at = at
         self.actual = actual
         self.why = why
         self.due = due
+        self.tells = tells
 
 
 def without_time(text: str) -> str:

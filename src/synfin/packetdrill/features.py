@@ -38,6 +38,7 @@ COUNT_AT: Final = {  # where a call says how many bytes, alone or in iovecs
     "write": 2, "send": 2, "sendto": 2, "sendfile": 3, "writev": 1, "sendmsg": 1,
     "read": 2, "recv": 2, "recvfrom": 2, "readv": 1, "recvmsg": 1,
 }  # fmt: skip
+ARRAY_AT: Final = {"writev": 1, "readv": 1, "poll": 0}  # the array whose count is the argument behind it
 WRITING: Final = ("write", "send", "sendto", "sendfile", "writev", "sendmsg")
 MOST_WRITTEN: Final = 1 << 26  # bytes of one call, which are made before any is sent
 MOST_READ: Final = 0x7FFFFFFF
@@ -93,6 +94,11 @@ def _look_at_count(event: Event, call: Call) -> None:
         for count in _counts(call.arguments[COUNT_AT[call.name]]):
             if not 0 <= count <= most:
                 raise ScriptError(event.place, f"a count of {count} bytes")
+    if call.name in ARRAY_AT:
+        at = ARRAY_AT[call.name]
+        array, said = call.arguments[at], value_of(call.arguments[at + 1])
+        if isinstance(array, Items) and said not in (None, len(array.items)):
+            raise ScriptError(event.place, f"an array of {len(array.items)} with a count of {said}")
 
 
 def _counts(expression: Expression) -> Iterator[int]:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from synfin.engine.config import TcpConfig
@@ -28,6 +29,8 @@ LOCAL6: Final = ipaddress.ip_address("fd3d:a0b:17d6::1").packed
 REMOTE6: Final = ipaddress.ip_address("2001:db8::1").packed
 MTU: Final = 1500
 MTU6: Final = 1520  # so that one script fits both families: the MSS is the same
+LARGEST4: Final = 65_535  # bytes of a packet
+LARGEST6: Final = 65_575  # the header does not count (RFC 8200 3)
 # What says how the tool itself runs, and means nothing in virtual time and without a kernel.
 MEANINGLESS: Final = frozenset((
     "speed", "send_omit_free", "non_fatal", "gateway_ip", "netmask_ip", "verbose", "debug", "dry_run",
@@ -52,7 +55,7 @@ class Wish:
 
     profile: what the stack chooses. family: of FAMILIES, or "" for the script's own. fast_path: the engine's. strict, loose:
     see compare.Rules. changes: fields of TcpConfig, over profile and script. defines: the words of -D. ladder: draw one for a
-    failure.
+    failure. folder: the script's own, where files that it names are looked for; None: nowhere.
     """
 
     profile: Profile
@@ -63,13 +66,15 @@ class Wish:
     changes: Mapping[str, Any] = field(default_factory=dict)
     defines: Mapping[str, str] = field(default_factory=dict)
     ladder: bool = True
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a script is played with; tolerances in ns and in percent.
 
-    `changes` are in `config` and outlast the script's sysctls. `init_scripts` are shell scripts that come first.
+    `changes` are in `config` and outlast the script's sysctls. `init_scripts` are shell scripts that come first. `folder`: see
+    Wish.
     """
 
     family: str
@@ -82,6 +87,7 @@ class Plan:
     changes: Mapping[str, Any] = field(default_factory=dict)
     whole_segments: bool = False
     init_scripts: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 def make_plan(script: Script, wish: Wish) -> Plan:
@@ -125,13 +131,14 @@ def _plan(given: Mapping[str, str], wish: Wish) -> Plan:
             family == MAPPED,
         ),
         config=config.replace(**wish.changes),
-        mtu=_number(given, "mtu", MTU6 if six else MTU, 65_535),
+        mtu=_number(given, "mtu", MTU6 if six else MTU, LARGEST6 if six else LARGEST4),
         rules=rules,
         tolerance=tolerance * MICROSECOND,
         percent=_percent(given, "tolerance_percent", 12.5),
         whole_segments="strict_segments" in given,
         changes=wish.changes,
         init_scripts=tuple(filter(None, given.get("init_scripts", "").split(","))),
+        folder=wish.folder,
     )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ class Player:
             self.bench, plan.place, strict=plan.rules.strict, listened=self._listened, opened=self._opened
         )
         self.program = Program()
-        self.shell = Shell(self.bench, plan.changes)
+        self.shell = Shell(self.bench, plan.changes, plan.folder)
         self.flows: dict[bytes, Flow] = {}
         self.current: Flow | None = None
         self.pending: list[Pending] = []
@@ -367,7 +367,7 @@ class Player:
         if wrong:
             result = f"{answer.result} {answer.error}".strip()
             due = (pending.earliest, pending.latest) if "time" in wrong else None
-            raise Failed(event, now, call_text(event, f"{result} {answer.wrong}".strip()), tuple(wrong), due)
+            raise Failed(event, now, call_text(event, result), tuple(wrong), due, answer.wrong)
 
     # --- code
 

@@ -15,6 +15,7 @@ from synfin.engine.config import TcpConfig
 from synfin.engine.segment import ACK, FIN, RST, SYN, URG
 from synfin.engine.seq import MASK
 from synfin.packetdrill.compare import packet_text, read_options
+from synfin.packetdrill.plan import LARGEST4, LARGEST6
 from synfin.packetdrill.syntax import IpInfo, TcpOption, TcpPacket
 from synfin.wire.packet import PacketView
 
@@ -23,7 +24,7 @@ SECOND: Final = 1_000_000_000
 FIRST_STAMP: Final = 1000  # what a script calls the first timestamp of a side: above 0, which means none
 MTU: Final = {4: 1500, 6: 1520}  # of a script that says none
 HEADERS: Final = {4: 40, 6: 60}
-MOST_MTU: Final = 65_535  # that a script can say
+MOST_MTU: Final = {4: LARGEST4, 6: LARGEST6}  # that a script can say
 MICROSECONDS: Final = 6
 NANOSECONDS: Final = 9
 DEFAULT_MSS: Final = 536  # RFC 9293 3.7.1
@@ -286,7 +287,7 @@ def _options(packets: Sequence[Moved], version: int) -> list[str]:
     lines = ["--ip_version=ipv6"] if version == 6 else []
     syn = next(_syns(packets, False), None)
     if syn is not None and syn.view.segment.mss > 0:
-        mtu = min(syn.view.segment.mss + HEADERS[version], MOST_MTU)
+        mtu = min(syn.view.segment.mss + HEADERS[version], MOST_MTU[version])
         lines += [f"--mtu={mtu}"] if mtu != MTU[version] else []
     return lines
 

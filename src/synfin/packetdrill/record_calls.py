@@ -276,15 +276,17 @@ class Program:
                     quick = None
                 continue
             begin, count = (segment.seq - irs) & MASK, len(segment.payload) + bool(segment.flags & FIN)
-            if index <= opened or not count or begin > got or begin + count <= got:
+            if not count or begin > got or begin + count <= got:
                 continue
             got = begin + count
             full += count >= mss - STAMPS
+            if index < opened:  # there is no socket yet
+                continue
             if self._at_once(index, got + irs & MASK):
                 if full < EVERY and (not quick or segment.flags & FIN):  # on, it sends the ACK that waits
                     self._calls[index + 1].before.insert(0, self._quick(self._moved[index + 1].time, 1))
                     quick = True
-            elif quick is not False:
+            elif quick is not False and index > opened:
                 self._calls[index].before.append(self._quick(moved.time, 0))
                 quick = False
 

@@ -89,14 +89,14 @@ def _packets(moments: Sequence[Moment]) -> bool:
 
 def _check_data(moments: Sequence[Moment]) -> None:
     """Raises RecordError where more was sent than the calls wrote: a connect that brought data along."""
-    first: int | None = None  # of our stream, behind the SYN
+    first: int | None = None  # of our stream, behind the latest SYN
     most = written = 0
     for moment in (*moments, None):
         if moment is None or (isinstance(moment, Made) and moment.opens):  # the connection is over
             if most > written:
                 text = "bytes were sent that no call wrote: a script's connect brings no data along"
                 raise RecordError(f"{most - written} {text}")
-            first, most, written = None, 0, 0
+            most = written = 0
         elif isinstance(moment, Made):
             written += moment.written
         elif not moment.inbound and not moment.view.segment.flags & RST:

@@ -27,6 +27,7 @@ from synfin.words import Text
 
 EXPECTED: Final = Text("expected", "期望")
 ACTUAL: Final = Text("actual", "实际")
+TELLS: Final = Text("it tells", "给出")
 NOTHING: Final = Text("(nothing leaves)", "（没有报文发出）")
 DIFFERS: Final = Text("differs", "不同之处")
 AT: Final = Text("at {seconds} s", "时间 {seconds} 秒")
@@ -38,6 +39,12 @@ FAST_PATH: Final = Text(
 )
 AND: Final = Text(", ", "、")
 RELAXED: Final = Text("Relaxed: {what}: {count} of {total} plays", "已放宽：{what}：共 {total} 次中的 {count} 次")
+LEFT_OUT: Final = Text("settings of defaults.sh left out: {count}", "略去的 defaults.sh 设置：{count} 项")
+LEFT_OUT_ALL: Final = Text(
+    "Settings of defaults.sh that the stack does not have: {count}: {names}",
+    "defaults.sh 中协议栈没有的设置 {count} 项：{names}",
+)
+IN_PLAYS: Final = Text("({count} of {total} plays)", "（共 {total} 次中的 {count} 次）")
 TOTAL: Final = Text("total", "合计")
 FOLDER: Final = Text("folder", "目录")
 SPEED: Final = Text("{count} plays in {seconds} s", "{seconds} 秒内播放 {count} 次")
@@ -77,6 +84,14 @@ SAID: Final = (
     (re.compile(r"the assertion does not hold"), Text("the assertion does not hold", "断言不成立")),
     (re.compile(r"(?P<call>.*)\.\.\. \(it waits\)", re.DOTALL), Text("{call}... (it waits)", "{call}...（仍在等待）")),
     (re.compile(r"more than (?P<count>\d+) packets"), Text("more than {count} packets", "超过 {count} 个报文")),
+    (re.compile(r"more than (?P<count>\d+) MB"), Text("more than {count} MB", "超过 {count} MB")),
+    (re.compile(r"read other bytes than were sent"), Text("other bytes than were sent", "与所发送的内容不同的字节")),
+    (re.compile(r"read (?P<data>b['\"].*)"), Text("the bytes {data}", "字节 {data}")),
+    (re.compile(r"length \[(?P<count>\d+)\]"), Text("a length of {count} bytes", "长度 {count} 字节")),
+    (re.compile(r"descriptor (?P<number>\d+) is open"), Text("descriptor {number} is open", "描述符 {number} 已打开")),
+    (re.compile(r"no control message"), Text("no control message", "没有控制消息")),
+    (re.compile(r"one control message"), Text("one control message", "一个控制消息")),
+    (re.compile(r"(?P<host>\S+) port (?P<port>\d+)"), Text("{host} port {port}", "{host} 端口 {port}")),
     (
         re.compile(r"(?P<count>\d+) steps without time passing"),
         Text("{count} steps without time passing", "走了 {count} 步而时间没有前进"),
@@ -111,6 +126,8 @@ def line(outcome: Outcome, lang: str = "en") -> str:
     text = f"{verdict_of(outcome, lang)} {name_of(outcome)}"
     if outcome.verdict in (SKIP, ERROR, XFAIL):
         text += f": {outcome.detail}" if not outcome.place else f": {outcome.place}: {outcome.detail}"
+    if outcome.left_out:
+        text += f"  ({LEFT_OUT.say(lang, count=len(outcome.left_out))})"
     return text
 
 
@@ -124,17 +141,19 @@ def failure(outcome: Outcome, lang: str = "en", *, ladder: bool = True) -> str:
     where = "  " + (outcome.place or outcome.file)
     if outcome.at >= 0:
         where += "  " + AT.say(lang, seconds=seconds(outcome.at))
-    labels = [text.say(lang) for text in (EXPECTED, ACTUAL, DIFFERS)]
+    labels = [text.say(lang) for text in (EXPECTED, ACTUAL, TELLS, DIFFERS)]
     size = max(map(width, labels))
     expected = outcome.expected or (END.say(lang) if outcome.why else "")
     actual = _said(outcome.actual, lang) if outcome.actual else NOTHING.say(lang)
-    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else each for each in outcome.why)
+    why = AND.say(lang).join(WHY[each].say(lang) if each in WHY else _said(each, lang) for each in outcome.why)
     lines.append(where)
     if outcome.due is not None:
         expected += "   " + DUE.say(lang, earliest=seconds(max(outcome.due[0], 0)), latest=seconds(outcome.due[1]))
-    for label, text in zip(labels, (expected, actual, why), strict=True):
+    for label, text in zip(labels, (expected, actual, _said(outcome.tells, lang), why), strict=True):
         if text:
             lines.append(f"    {left(label, size)}  {text}")
+    if outcome.left_out:
+        lines.append("    " + _left_out(outcome.left_out, lang))
     if ladder and outcome.ladder:
         lines += ["", *("    " + each if each else "" for each in outcome.ladder.rstrip().split("\n"))]
     return "\n".join([*lines, ""])
@@ -147,6 +166,11 @@ def _said(actual: str, lang: str) -> str:
         if found:
             return text.say(lang, **found.groupdict())
     return actual
+
+
+def _left_out(names: Sequence[str], lang: str) -> str:
+    """What the stack has not of a defaults.sh."""
+    return LEFT_OUT_ALL.say(lang, count=len(names), names=AND.say(lang).join(names))
 
 
 def folders(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
@@ -175,6 +199,10 @@ def table(outcomes: Sequence[Outcome], lang: str = "en") -> str:
             loose[each] = loose.get(each, 0) + 1
     for each, count in loose.items():
         lines.append(RELAXED.say(lang, what=f"--loose-{each}", count=count, total=len(outcomes)))
+    if any(outcome.left_out for outcome in outcomes):
+        unknown = list(dict.fromkeys(each for outcome in outcomes for each in outcome.left_out))
+        plays = sum(bool(outcome.left_out) for outcome in outcomes)
+        lines.append(f"{_left_out(unknown, lang)} {IN_PLAYS.say(lang, count=plays, total=len(outcomes))}")
     return "\n".join(lines)
 
 
@@ -183,7 +211,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     found: dict[str, Any] = {
         "file": outcome.file, "family": outcome.family, "fast_path": outcome.fast_path, "verdict": outcome.verdict,
     }  # fmt: skip
-    for name in ("kind", "detail", "place", "expected", "actual"):
+    for name in ("kind", "detail", "place", "expected", "actual", "tells"):
         value = getattr(outcome, name)
         if value:
             found[name] = value
@@ -195,6 +223,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         found["why"] = list(outcome.why)
     if outcome.loose:
         found["loose"] = list(outcome.loose)
+    if outcome.left_out:
+        found["left_out"] = list(outcome.left_out)
     return found
 
 
@@ -217,6 +247,8 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
                 ElementTree.SubElement(case, "error", {"message": _clean(line(outcome)), "type": verdict_of(outcome, "en")})
             elif outcome.verdict != PASS:
                 ElementTree.SubElement(case, "skipped", {"message": _clean(line(outcome))})
+            if outcome.left_out:
+                ElementTree.SubElement(case, "system-out").text = _clean(_left_out(outcome.left_out, "en"))
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"

@@ -43,8 +43,9 @@ class Outcome:
 
     verdict: of VERDICTS. kind: what a SKIP, ERROR or FAIL is about, in one of this module's words, else "". detail: the
     feature, the command, the reason, or what cannot be read. place: of the event, `file:line:column`. at: ns since the start
-    of the script, -1 for none. expected, actual: both lines of a FAIL; why: the fields that differ; due: between which times
-    (ns) it should have been. ladder: drawn up to the failure. history: what left, with times (ns).
+    of the script, -1 for none. expected, actual: both lines of a FAIL; tells: what a call gave beside its result; why: the
+    fields that differ; due: between which times (ns) it should have been. ladder: drawn up to the failure. history: what
+    left, with times (ns). left_out: settings of a defaults.sh that the stack does not have.
     """
 
     verdict: str
@@ -57,11 +58,13 @@ class Outcome:
     at: int = -1
     expected: str = ""
     actual: str = ""
+    tells: str = ""
     why: tuple[str, ...] = ()
     due: tuple[int, int] | None = None
     ladder: str = ""
     loose: tuple[str, ...] = ()
     history: tuple[tuple[int, bytes], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def bad(self) -> bool:
@@ -112,8 +115,12 @@ def play_script(script: Script, wish: Wish, lang: str = "en") -> Outcome:
         # A fault of synfin's own must not end the others' run; it is told by its name.
         outcome = replace(bare, verdict=FAIL, actual=f"{type(error).__name__}: {error}", at=player.bench.clock)
     else:
-        return replace(bare, history=tuple(player.bench.history))
-    outcome = replace(outcome, history=tuple(player.bench.history))
+        outcome = bare
+    outcome = replace(
+        outcome, history=tuple(player.bench.history), left_out=tuple(player.shell.left_out.values())
+    )
+    if outcome.verdict == PASS:
+        return outcome
     return replace(outcome, ladder=_ladder(script, plan, wish, lang)) if wish.ladder else outcome
 
 
@@ -147,8 +154,8 @@ def _failed(bare: Outcome, failed: Failed) -> Outcome:
     place = str(event.place) if event is not None else ""
     expected = without_time(event.text) if event is not None else ""
     return replace(
-        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, why=failed.why,
-        due=failed.due,
+        bare, verdict=FAIL, place=place, at=failed.at, expected=expected, actual=failed.actual, tells=failed.tells,
+        why=failed.why, due=failed.due,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from synfin.engine.info import STATE_NUMBER
 from synfin.engine.state import State
 from synfin.packetdrill.files import Answer, Attempt, Skip
-from synfin.packetdrill.symbols import value_of
+from synfin.packetdrill.symbols import SYMBOLS, value_of
 from synfin.packetdrill.syntax import Ellipsis_, Expression, Items, Struct, Text, Word
 from synfin.sockets.endpoint import Endpoint
 from synfin.sockets.options import GET, SET, TCP_CONGESTION, TCP_INFO, TIMEOUTS, TIMEVAL, get_option, set_option
@@ -22,9 +22,17 @@ LINGER: Final = (int(socket.SOL_SOCKET), int(socket.SO_LINGER))
 CONGESTION: Final = (int(socket.IPPROTO_TCP), TCP_CONGESTION)
 INFO: Final = (int(socket.IPPROTO_TCP), TCP_INFO)
 SIZE: Final = 4  # bytes of an int
+STATE_NAMES: Final = (
+    "TCP_ESTABLISHED", "TCP_SYN_SENT", "TCP_SYN_RECV", "TCP_FIN_WAIT1", "TCP_FIN_WAIT2", "TCP_TIME_WAIT", "TCP_CLOSE",
+    "TCP_CLOSE_WAIT", "TCP_LAST_ACK", "TCP_LISTEN", "TCP_CLOSING",
+)  # fmt: skip
+CA_NAMES: Final = ("TCP_CA_Open", "TCP_CA_Disorder", "TCP_CA_CWR", "TCP_CA_Recovery", "TCP_CA_Loss")
 LINGER_SIZE: Final = 8
 NAME_SIZE: Final = 16  # TCP_CA_NAME_MAX
 INFO_SIZES: Final = (104, INFO_STRUCT.size)  # the least that has all that scripts ask for, and all of it
+NAMED: Final[dict[str, dict[int, str]]] = {  # values of tcp_info that scripts call by a name
+    "tcpi_state": {SYMBOLS[name]: name for name in STATE_NAMES}, "tcpi_ca_state": {SYMBOLS[name]: name for name in CA_NAMES},
+}  # fmt: skip
 INVALID: Final = Answer(-1, "EINVAL")
 RENO: Final = ("reno", "newreno")
 
@@ -190,5 +198,5 @@ def _info(endpoint: Endpoint, value: Expression) -> str:
         if name not in actual:
             raise Skip(name)
         if value_of(wanted) not in (None, actual[name]):
-            wrong.append(f"{name}={actual[name]}")
+            wrong.append(f"{name}={NAMED.get(name, {}).get(actual[name], actual[name])}")
     return f"{{{', '.join(wrong)}}}" if wrong else ""

@@ -80,7 +80,8 @@ def play_job(job: Job) -> Outcome:
     except OSError as error:
         raise UsageError(f"cannot read {job.path}: {error.strerror}") from None
     play = play_both_ways if job.both_ways else play_text
-    return replace(play(text, job.path, job.wish, job.lang), history=())
+    wish = replace(job.wish, folder=Path(job.path).parent)
+    return replace(play(text, job.path, wish, job.lang), history=())
 
 
 def play_all(

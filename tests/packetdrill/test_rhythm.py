@@ -164,8 +164,11 @@ def test_every_second_full_segment_is_acknowledged_where_the_window_moves() -> N
     assert told(talk.play(**wide)) == GOOD, "together they are one full segment"
 
 
-def test_a_fin_before_any_text_is_acknowledged_at_once_and_after_text_with_our_own() -> None:
-    assert told(Talk().say("+.1 < F. 1:1(0) ack 1 win 20000\n+0 > . 1:1(0) ack 2").play()) == GOOD
+def test_a_fin_before_any_text_is_acknowledged_a_tick_later_and_after_text_with_our_own() -> None:
+    """Linux 6.18, loopback, 250 ticks a second: after 1 to 7 ms, or with a FIN that goes before that."""
+    assert told(Talk().say("+.1 < F. 1:1(0) ack 1 win 20000\n+.004 > . 1:1(0) ack 2").play()) == GOOD
+    joined = Talk().say("+.1 < F. 1:1(0) ack 1 win 20000\n+.0039 close(4) = 0\n+0 > F. 1:1(0) ack 2\n+0 < . 2:2(0) ack 2 win 0")
+    assert told(joined.play()) == GOOD
     talk = Talk().hear(100).ack().say("+.1 < F. 101:101(0) ack 1 win 20000\n+.04 > . 1:1(0) ack 102")
     assert told(talk.play()) == GOOD
     talk = Talk().say("+.1 < FP. 1:101(100) ack 1 win 20000\n+.04 > . 1:1(0) ack 102")

@@ -8,7 +8,7 @@ Knows a Connection's receiver and timers; builds no segment. A Connection withou
 
 from typing import TYPE_CHECKING, Final
 
-from synfin.engine.config import NEVER, SECOND, TcpConfig
+from synfin.engine.config import MILLISECOND, NEVER, SECOND, TcpConfig
 from synfin.engine.handshake import TIMESTAMP_SPACE
 from synfin.engine.segment import ACK_DELAYED, ACK_SECOND, FIN, PSH, URG, Segment
 from synfin.engine.seq import HALF, MASK
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LEAST_SEGMENT: Final = 88  # bytes: what is smaller is never taken for a full segment (TCP_MIN_MSS)
 SURE_SEGMENT: Final = 536  # bytes: what is larger may be one, pushed or not (TCP_MSS_DEFAULT)
 LONGEST: Final = SECOND // 2  # ns, where nothing says less (RFC 9293 MUST-40)
+TICK: Final = 4 * MILLISECOND  # of a kernel with 250 a second
 ENDS: Final = FIN | URG | PSH  # a short segment with one of these ends something, and so tells nothing of the peer's MSS
 
 
@@ -92,6 +93,8 @@ class Rhythm:
 
     def ended(self, c: "Connection", now: int) -> None:
         """The peer's FIN has come in ESTABLISHED: its ACK waits for ours, which often follows at once."""
+        if not self.wait:
+            self._expect(c)
         self.owed = self.interactive = True
         self._decide(c, now)
 
@@ -163,7 +166,7 @@ class Rhythm:
             self._delay(c, now)
 
     def _delay(self, c: "Connection", now: int) -> None:
-        """tcp_send_delayed_ack: no longer than the round trip, nor than a timer that runs already."""
+        """tcp_send_delayed_ack: no longer than the round trip, nor than a timer that runs; before any text, a tick."""
         least, most = c.config.delayed_ack, c.config.delayed_ack_max
         wait = self.wait
         if wait > least:
@@ -171,7 +174,7 @@ class Rhythm:
             if c.sender.rtt.srtt >= 0:
                 bound = min(bound, max(c.sender.rtt.srtt, least))
             wait = min(wait, bound)
-        wait = min(wait, most)
+        wait = min(wait, most) or min(TICK, least)
         due = c.timers.delayed_ack
         if not wait or (due != NEVER and due <= now + wait // 4):
             c.owe_ack(ACK_DELAYED)

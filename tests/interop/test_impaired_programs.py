@@ -57,7 +57,7 @@ def within(host: RealHost, program: Coroutine[Any, Any, T]) -> T:
     device = host.device
     assert isinstance(device, ImpairedDevice)
     if host.name.startswith("loss"):
-        assert device.ledger.lost["loss"] > 0 and host.stack.counters.retransmitted > 0
+        assert device.ledger.lost["loss"] > 0  # whether one of ours was among them is chance: we send requests and ACKs
     elif host.name == "corrupt":
         assert host.stack.counters.drops[DropReason.TCP_CHECKSUM] > 0
     return result

@@ -1,6 +1,6 @@
 # make demo     draw the life of a connection; makes .venv first
 # make test     lint, types and tests
-# make gate     the mutation gate over tests/scripts: both families, fast path on and off; make gate-ci: one of each
+# make gate     the mutation gate over our own scripts: both families, fast path on and off; make gate-ci: one of each
 # make bench    benchmarks, as a table and as out/bench.json
 # make pictures the pictures of README and docs, from real runs
 # make clean    remove what these made

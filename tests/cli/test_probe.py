@@ -139,7 +139,13 @@ def test_ctrl_c_ends_either_side_cleanly(carrier: str) -> None:
     [
         (["localhost"], "which PORT of HOST?"), (["listen", "7"], "probe listen answers others"),
         (["listen", "--every", "1"], "probe listen answers others"), (["localhost", "7", "--port", "7"], "say where to listen"),
-        (["localhost", "7", "--patience", "0"], "patience"), (["localhost", "70000"], "70000"),
+        (["localhost", "7", "--patience", "0"], "patience"),
+        (["localhost", "7", "--patience", "nan"], "'nan' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--every", "nan"], "'nan' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--every", "soon"], "'soon' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--rest", "inf"], "'inf' is not a number of seconds, from 0 to 1,000,000"),
+        (["listen", "--rest", "-1"], "'-1' is not a number of seconds, from 0 to 1,000,000"),
+        (["localhost", "70000"], "70000"),
         (["localhost", "7", "--lang", "fr"], "no language 'fr'"), (["no.such.host.invalid", "7"], "synfin: "),
     ],
 )  # fmt: skip

@@ -1,0 +1,44 @@
+"""What `synfin packetdrill` does with a command line, a profile or a file that makes no sense: one line, status 2."""
+
+from pathlib import Path
+
+import pytest
+
+from synfin.cli.main import run
+
+SCRIPT = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 close(3) = 0\n"
+
+
+@pytest.fixture
+def ok(tmp_path: Path) -> str:
+    path = tmp_path / "ok.pkt"
+    path.write_text(SCRIPT)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('rto_min = "5 lightyears"', "rto_min is a whole number or a time such as 200 ms, not '5 lightyears'"),
+        ("rto_min = true", "rto_min is a whole number or a time such as 200 ms, not True"),
+        ("nagle = 1", "nagle is true or false, not 1"),
+        ("msl = 1.5", "msl is a whole number or a time such as 200 ms, not 1.5"),
+        ("push = 7", "push is a word, not 7"),
+        ("syn_backoff = 1", "syn_backoff is a list, not 1"),
+        ("lightyears = 5", "no setting 'lightyears' in TcpConfig"),
+    ],
+)
+def test_a_profile_whose_value_is_of_another_kind_is_told_with_the_setting_s_name(
+    line: str, told: str, ok: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(f"[tcp]\n{line}\n")
+    assert run(["packetdrill", "--profile", str(profile), ok]) == 2
+    assert capsys.readouterr() == ("", f"synfin: profile {profile}: {told}\n")
+
+
+def test_a_profile_whose_tables_are_none_is_told(ok: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text("tcp = 5\n")
+    assert run(["packetdrill", "--profile", str(profile), ok]) == 2
+    assert capsys.readouterr() == ("", f"synfin: profile {profile}: [tcp] and [missing] are tables\n")

@@ -42,3 +42,36 @@ def test_a_profile_whose_tables_are_none_is_told(ok: str, tmp_path: Path, capsys
     profile.write_text("tcp = 5\n")
     assert run(["packetdrill", "--profile", str(profile), ok]) == 2
     assert capsys.readouterr() == ("", f"synfin: profile {profile}: [tcp] and [missing] are tables\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("-o", "x"), "--output goes with --record alone."),
+        (("--side", "client"), "--side goes with --record alone."),
+        (("--connection", "2"), "--connection goes with --record alone."),
+    ],
+)
+def test_what_only_a_recording_takes_is_refused_where_scripts_are_played(
+    options: tuple[str, ...], told: str, ok: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(ok).parent)
+    assert run(["packetdrill", *options, ok]) == 2
+    assert capsys.readouterr() == ("", f"synfin packetdrill: {told}\n")
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--strict",), "--strict"), (("--json",), "--json"), (("--junit", "x"), "--junit"), (("--xfail", "x"), "--xfail"),
+        (("-j", "2"), "--jobs"), (("-D", "A=1"), "--define"), (("--no-ladder",), "--no-ladder"),
+        (("--family", "both"), "--family both"), (("--fast-path", "both"), "--fast-path both"),
+    ],
+)  # fmt: skip
+def test_what_a_recording_would_ignore_is_refused(
+    options: tuple[str, ...], told: str, ok: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(ok).parent)
+    assert run(["packetdrill", "--record", "trace.json", *options]) == 2
+    assert capsys.readouterr() == ("", f"synfin packetdrill: {told} does not go with --record.\n")

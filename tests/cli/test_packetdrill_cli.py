@@ -75,3 +75,21 @@ def test_what_a_recording_would_ignore_is_refused(
     monkeypatch.chdir(Path(ok).parent)
     assert run(["packetdrill", "--record", "trace.json", *options]) == 2
     assert capsys.readouterr() == ("", f"synfin packetdrill: {told} does not go with --record.\n")
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "told"),
+    [
+        ("+0 clsoe(3) = 0", 1, "ERROR(parse) ok.pkt [ipv4]: ok.pkt:2:1: there is no call clsoe()\n"),
+        ("+0 sctp_bindx(3, ..., 1, 0) = 0\n+0 clsoe(3) = 0", 1, "ERROR(parse) ok.pkt [ipv4]: ok.pkt:3:1: there is no call clsoe()\n"),
+        ("+0 sctp_bindx(3, ..., 1, 0) = 0", 0, "SKIP(feature) ok.pkt [ipv4]: sctp_bindx()\n"),
+        ("+0 splice(3, NULL, 4, NULL, 1, 0) = 0", 0, "SKIP(feature) ok.pkt [ipv4]: splice()\n"),
+    ],
+)
+def test_a_call_that_the_language_has_not_is_an_error_at_its_place_and_no_skip(
+    call: str, status: int, told: str, ok: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(ok).parent)
+    Path("ok.pkt").write_text(f"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n{call}\n")
+    assert run(["packetdrill", "ok.pkt"]) == status
+    assert told in capsys.readouterr().out

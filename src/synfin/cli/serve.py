@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from synfin.cli.files import FileServer
+from synfin.cli.output import in_words
 from synfin.cli.progress import Count, end, show
-from synfin.cli.session import Network, Session, in_words, session
+from synfin.cli.session import Network, Session, session
 from synfin.engine.errors import UsageError
 from synfin.words import Text
 

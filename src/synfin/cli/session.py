@@ -53,13 +53,6 @@ def invoked() -> str:
     return shlex.quote(given)
 
 
-def in_words(error: OSError) -> str:
-    """What the errno says; asyncio's own texts repeat the address."""
-    if isinstance(error, socket.gaierror):  # whose numbers are no errno
-        return error.strerror or str(error)
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
 class Session:
     """A host on a TUN, ready to run; `plan` has the addresses of both ends, `namespace` is None on an existing TUN.
 

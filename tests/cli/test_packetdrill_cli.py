@@ -80,8 +80,8 @@ def test_what_a_recording_would_ignore_is_refused(
 @pytest.mark.parametrize(
     ("call", "status", "told"),
     [
-        ("+0 clsoe(3) = 0", 1, "ERROR(parse) ok.pkt [ipv4]: ok.pkt:2:1: there is no call clsoe()\n"),
-        ("+0 sctp_bindx(3, ..., 1, 0) = 0\n+0 clsoe(3) = 0", 1, "ERROR(parse) ok.pkt [ipv4]: ok.pkt:3:1: there is no call clsoe()\n"),
+        ("+0 clsoe(3) = 0", 1, "ok.pkt:2:1: there is no call clsoe()\n"),
+        ("+0 sctp_bindx(3, ..., 1, 0) = 0\n+0 clsoe(3) = 0", 1, "ok.pkt:3:1: there is no call clsoe()\n"),
         ("+0 sctp_bindx(3, ..., 1, 0) = 0", 0, "SKIP(feature) ok.pkt [ipv4]: sctp_bindx()\n"),
         ("+0 splice(3, NULL, 4, NULL, 1, 0) = 0", 0, "SKIP(feature) ok.pkt [ipv4]: splice()\n"),
     ],
@@ -92,4 +92,5 @@ def test_a_call_that_the_language_has_not_is_an_error_at_its_place_and_no_skip(
     monkeypatch.chdir(Path(ok).parent)
     Path("ok.pkt").write_text(f"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n{call}\n")
     assert run(["packetdrill", "ok.pkt"]) == status
-    assert told in capsys.readouterr().out
+    told = f"ERROR(parse) ok.pkt [ipv4]: {told}" if status else told
+    assert capsys.readouterr().out.startswith(told)

@@ -32,10 +32,10 @@ def _definition(text: str) -> tuple[str, str]:
 def _check_goes_together(source: Path | None, options: dict[str, Any]) -> None:
     """Raises click.UsageError for an option that was given and would be ignored."""
     given = click.get_current_context().get_parameter_source
-    strange = OF_RECORD if source is None else OF_PLAY
+    strange, rule = (OF_RECORD, "goes with --record alone") if source is None else (OF_PLAY, "does not go with --record")
     for name, written in strange.items():
         if given(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{written} {'goes with --record alone' if source is None else 'does not go with --record'}.")
+            raise click.UsageError(f"{written} {rule}.")
     for name, written in OF_PLAY_TWICE.items():
         if source is not None and options[name] == "both":
             raise click.UsageError(f"{written} both does not go with --record.")

@@ -44,10 +44,11 @@ MOST_READ: Final = 0x7FFFFFFF
 COUNTED: Final = ("msg_iov", "iov_len")
 TCP: Final = int(socket.IPPROTO_TCP)
 # Calls of the language, in Google's form or in that with SCTP, which are not played here. What is in neither is a slip.
-UNPLAYED: Final = frozenset(
-    "cap_set pipe splice sctp_bindx sctp_connectx sctp_freeladdrs sctp_freepaddrs sctp_getladdrs sctp_getpaddrs sctp_opt_info"
-    " sctp_peeloff sctp_recvmsg sctp_recvv sctp_send sctp_sendmsg sctp_sendmsgx sctp_sendv sctp_sendx".split()
-)
+UNPLAYED: Final = {
+    "cap_set", "pipe", "splice", "sctp_bindx", "sctp_connectx", "sctp_freeladdrs", "sctp_freepaddrs", "sctp_getladdrs",
+    "sctp_getpaddrs", "sctp_opt_info", "sctp_peeloff", "sctp_recvmsg", "sctp_recvv", "sctp_send", "sctp_sendmsg",
+    "sctp_sendmsgx", "sctp_sendv", "sctp_sendx",
+}  # fmt: skip
 STREAM_WORDS: Final = {"SOCK_STREAM", "SOCK_NONBLOCK", "SOCK_CLOEXEC"}
 
 

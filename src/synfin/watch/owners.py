@@ -1,7 +1,7 @@
 """Who holds a socket: its inode looked up among the open files of all processes; and what piles up in whose hands.
 
-Owns the look-up and the thresholds of piles. Without root the files of other users' processes cannot be read, nor all of them by
-the root of a container without CAP_SYS_PTRACE: their sockets have no owner here, and the answer says so.
+Owns the look-up and the thresholds of piles. Without root the files of other users' processes cannot be read, nor all
+of them by the root of a container without CAP_SYS_PTRACE: their sockets have no owner here, and the answer says so.
 """
 
 import os

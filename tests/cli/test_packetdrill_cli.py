@@ -1,5 +1,6 @@
 """What `synfin packetdrill` does with a command line, a profile or a file that makes no sense: one line, status 2."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,24 @@ def test_a_call_that_the_language_has_not_is_an_error_at_its_place_and_no_skip(
     assert run(["packetdrill", "ok.pkt"]) == status
     told = f"ERROR(parse) ok.pkt [ipv4]: {told}" if status else told
     assert capsys.readouterr().out.startswith(told)
+
+
+def test_what_cannot_be_read_is_told_with_the_reason(
+    ok: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(ok).parent)
+    os.mkfifo("pipe")
+    Path("junk").write_bytes(b"\xff\xfe")
+    told = {
+        ("pipe",): "pipe is not a regular file",
+        ("/dev/null",): "/dev/null is not a regular file",
+        ("nothing",): "there is no file nothing",
+        ("ok.pkt", "--profile", "."): "profile .: Is a directory",
+        ("ok.pkt", "--profile", "nothing"): "no profile 'nothing': it is rfc, linux, freebsd or a file",
+        ("ok.pkt", "--xfail", "junk"): "cannot read junk: it is no text in UTF-8",
+        ("ok.pkt", "--xfail", "nothing"): "cannot read nothing: No such file or directory",
+        ("ok.pkt", "--xfail", "."): "cannot read .: Is a directory",
+    }
+    for arguments, line in told.items():
+        assert run(["packetdrill", *arguments]) == 2
+        assert capsys.readouterr() == ("", f"synfin: {line}\n")

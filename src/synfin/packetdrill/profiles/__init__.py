@@ -39,6 +39,8 @@ def load_profile(name: str) -> Profile:
             text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
         else:
             text = Path(name).read_text(encoding="utf-8")
+    except (IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"profile {name}: {error.strerror}") from None
     except (OSError, UnicodeDecodeError, ValueError):
         raise UsageError(f"no profile {name!r}: it is {', '.join(NAMES)} or a file") from None
     try:

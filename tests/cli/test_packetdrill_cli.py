@@ -1,11 +1,15 @@
 """What `synfin packetdrill` does with a command line, a profile or a file that makes no sense: one line, status 2."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from synfin.cli.main import run
+from synfin.packetdrill.profiles import load_profile
+from synfin.scenarios import SCENARIOS
+from synfin.trace.pcapng import write_pcapng
 
 SCRIPT = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 close(3) = 0\n"
 
@@ -116,3 +120,28 @@ def test_what_cannot_be_read_is_told_with_the_reason(
     for arguments, line in told.items():
         assert run(["packetdrill", *arguments]) == 2
         assert capsys.readouterr() == ("", f"synfin: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [("en", "with --profile linux it passes"), ("zh", "用 --profile linux 则播放通过")],
+)
+def test_of_a_recording_that_fails_the_profile_that_it_is_like_is_told(
+    lang: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = tmp_path / "linux.pcapng"
+    life = SCENARIOS["whole-life"]
+    write_pcapng(replace(life, config=load_profile("linux").config).play().trace, capture)
+    assert run(["packetdrill", "--record", str(capture), "--profile", "freebsd", "--lang", lang]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert run(["packetdrill", "--record", str(capture), "--profile", "linux"]) == 0
+    assert capsys.readouterr().err == "it passes\n"
+
+
+def test_a_profile_that_only_comes_further_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capture = tmp_path / "slow.pcapng"
+    slow = load_profile("linux").config.replace(rto_initial=1_500_000_000)
+    write_pcapng(replace(SCENARIOS["lost-syn"], config=slow).play().trace, capture)
+    assert run(["packetdrill", "--record", str(capture)]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "with --profile linux it does not pass either, but gets further"

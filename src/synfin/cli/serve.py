@@ -96,6 +96,7 @@ async def _start(handle: Handle, addresses: list[str], port: int) -> asyncio.Ser
 
 def _announce(service: str, port: int, made: Session) -> None:
     """First of all what is to be pasted next."""
+    made.tell_where()
     lang, address = made.network.lang, made.plan.ours[0]
     if service == "http":
         command = f"{made.exec}curl http://{address}:{port}/"

@@ -29,6 +29,8 @@ def test_ctrl_c_ends_hold_without_a_word_whatever_the_kernel_s_end_does(synfin: 
     synfin.started.append(holding)
     assert holding.stdout is not None
     assert holding.stdout.readline().startswith("The kernel's end is in ")
+    children = Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split()
+    assert len(children) == 2 and holding.pid not in map(os.getsid, map(int, children))
     os.killpg(holding.pid, signal.SIGINT)
     _, errors = holding.communicate(timeout=PATIENCE)
     assert (holding.returncode, errors) == (130, "")

@@ -1,10 +1,11 @@
 """Full duplex by two child processes that share one connection: one only sends, the other only receives.
 
-    python examples/duplex_processes.py listen COUNT         prints the port that it listens on
+    python examples/duplex_processes.py listen COUNT         prints the port that it listens on; Ctrl-C ends it
     python examples/duplex_processes.py call PORT COUNT      both sides send COUNT messages, at the same time
 """
 
 import multiprocessing
+import signal
 import socket
 import sys
 
@@ -13,6 +14,7 @@ from synfin.channels.framing import LengthHeader
 
 FORKING = multiprocessing.get_context("fork")  # the children inherit the connection
 FRAMING = LengthHeader(4)
+PORTS = [str(number) for number in range(1, 65_536)]  # what PORT may be
 
 
 def send(sock: socket.socket, name: str, count: int) -> None:
@@ -40,12 +42,13 @@ def talk(sock: socket.socket, name: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and sys.argv[1] == "listen":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the children too, without a word
+    if len(sys.argv) == 3 and sys.argv[1] == "listen" and sys.argv[2].isdecimal():
         with socket.create_server(("127.0.0.1", 0)) as listener:
             print(f"listening on port {listener.getsockname()[1]}", flush=True)
             connection, _ = listener.accept()
         talk(connection, "listener", int(sys.argv[2]))
-    elif len(sys.argv) == 4 and sys.argv[1] == "call":
+    elif len(sys.argv) == 4 and sys.argv[1] == "call" and sys.argv[2] in PORTS and sys.argv[3].isdecimal():
         talk(socket.create_connection(("127.0.0.1", int(sys.argv[2]))), "caller", int(sys.argv[3]))
     else:
         sys.exit(__doc__)

@@ -1,6 +1,6 @@
 """A long connection: exchange, keep it through a silence with heartbeats, exchange again, say goodbye.
 
-    python examples/long_heartbeat.py serve              prints the port that it listens on
+    python examples/long_heartbeat.py serve              prints the port that it listens on; Ctrl-C ends it
     python examples/long_heartbeat.py talk PORT [BEATS]  asks, is silent for 2 heartbeats (or BEATS), asks again
 
 Stop the server during the silence (kill -STOP): within 0.8 s the client says that its peer is dead.
@@ -8,6 +8,7 @@ Stop the server during the silence (kill -STOP): within 0.8 s the client says th
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from synfin.channels.errors import PeerDead
 from synfin.channels.framing import LengthHeader
@@ -15,6 +16,7 @@ from synfin.channels.life import LifeSettings
 from synfin.channels.long import LongChannel, connect, serve
 
 FRAMING = LengthHeader(4)
+PORTS = [str(number) for number in range(1, 65_536)]  # what PORT may be
 MILLISECOND = 1_000_000
 WATCHED = LifeSettings(interval=200 * MILLISECOND, timeout=200 * MILLISECOND, misses=3)
 
@@ -46,8 +48,9 @@ async def talk(port: int, beats: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(run_server())
-    elif len(sys.argv) in (3, 4) and sys.argv[1] == "talk":
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run_server())
+    elif len(sys.argv) in (3, 4) and sys.argv[1] == "talk" and sys.argv[2] in PORTS and sys.argv[-1].isdecimal():
         asyncio.run(talk(int(sys.argv[2]), int([*sys.argv, "2"][3])))
     else:
         sys.exit(__doc__)

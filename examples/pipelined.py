@@ -1,6 +1,6 @@
 """Asynchronous exchange: ask again without waiting; answers come in any order and find the question they belong to.
 
-    python examples/pipelined.py serve          prints the port that it listens on
+    python examples/pipelined.py serve          prints the port that it listens on; Ctrl-C ends it
     python examples/pipelined.py ask PORT       asks for the squares of 1 to 5 at once
 
 The server answers the last question first: it waits until all five have come.
@@ -8,11 +8,13 @@ The server answers the last question first: it waits until all five have come.
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from synfin.channels.exchangeaio import connect, serve
 from synfin.channels.framing import LengthHeader
 
 FRAMING = LengthHeader(4)
+PORTS = [str(number) for number in range(1, 65_536)]  # what PORT may be
 NUMBERS = range(1, 6)
 
 
@@ -41,8 +43,9 @@ async def ask(port: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(run_server())
-    elif len(sys.argv) == 3 and sys.argv[1] == "ask":
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run_server())
+    elif len(sys.argv) == 3 and sys.argv[1] == "ask" and sys.argv[2] in PORTS:
         asyncio.run(ask(int(sys.argv[2])))
     else:
         sys.exit(__doc__)

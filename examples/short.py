@@ -1,16 +1,18 @@
 """A short connection: connect, send one message, receive one, close.
 
-    python examples/short.py serve            prints the port that it listens on
+    python examples/short.py serve            prints the port that it listens on; Ctrl-C ends it
     python examples/short.py ask PORT WORD    asks once, prints the answer
 """
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from synfin.channels.aio import MessageStream, exchange_once, serve
 from synfin.channels.framing import LengthHeader
 
 FRAMING = LengthHeader(4)
+PORTS = [str(number) for number in range(1, 65_536)]  # what PORT may be
 
 
 async def shout(stream: MessageStream) -> None:
@@ -32,8 +34,9 @@ async def ask(port: int, word: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(run_server())
-    elif len(sys.argv) == 4 and sys.argv[1] == "ask":
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run_server())
+    elif len(sys.argv) == 4 and sys.argv[1] == "ask" and sys.argv[2] in PORTS:
         asyncio.run(ask(int(sys.argv[2]), sys.argv[3]))
     else:
         sys.exit(__doc__)

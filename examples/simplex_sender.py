@@ -12,7 +12,7 @@ from synfin.channels.directionblocking import BlockingSender
 from synfin.channels.framing import LengthHeader
 from synfin.engine.errors import UsageError
 
-if len(sys.argv) < 3:
+if len(sys.argv) < 3 or sys.argv[1] not in map(str, range(1, 65_536)):
     sys.exit(__doc__)
 sender = BlockingSender(connect(("127.0.0.1", int(sys.argv[1])), LengthHeader(4), timeout=5))
 for word in sys.argv[2:]:

@@ -1,6 +1,6 @@
 """Synchronous exchange: ask, then wait for the answer, but not for ever. A late answer is never taken for the next one.
 
-    python examples/sync_timeout.py serve         prints the port that it listens on
+    python examples/sync_timeout.py serve         prints the port that it listens on; Ctrl-C ends it
     python examples/sync_timeout.py ask PORT      asks something slow with little patience, then something else
 
 The server answers `slow` only once it has been asked `quick`: so the late answer always comes first.
@@ -8,12 +8,14 @@ The server answers `slow` only once it has been asked `quick`: so the late answe
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from synfin.channels.errors import ChannelTimeout
 from synfin.channels.exchangeaio import connect, serve
 from synfin.channels.framing import LengthHeader
 
 FRAMING = LengthHeader(4)
+PORTS = [str(number) for number in range(1, 65_536)]  # what PORT may be
 
 
 async def run_server() -> None:
@@ -44,8 +46,9 @@ async def ask(port: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(run_server())
-    elif len(sys.argv) == 3 and sys.argv[1] == "ask":
+        with suppress(KeyboardInterrupt):
+            asyncio.run(run_server())
+    elif len(sys.argv) == 3 and sys.argv[1] == "ask" and sys.argv[2] in PORTS:
         asyncio.run(ask(int(sys.argv[2])))
     else:
         sys.exit(__doc__)

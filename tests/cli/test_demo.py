@@ -83,6 +83,18 @@ def test_an_unknown_scenario_is_answered_with_the_nearest(capsys: Captured) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("nonsense", ""), ("retransmission", ""), ("pe", ""), ("vanishes", "; nearest: peer-vanishes"),
+        ("timout", "; nearest: sync-timeout"),
+    ],
+)  # fmt: skip
+def test_only_a_scenario_that_is_near_is_called_the_nearest(name: str, nearest: str, capsys: Captured) -> None:
+    assert run(["demo", name]) == 2
+    assert capsys.readouterr() == ("", f"synfin: no scenario {name!r}{nearest} (synfin demo --list shows all)\n")
+
+
 def test_a_segment_is_drawn_field_by_field(capsys: Captured) -> None:
     out = printed("demo --isn 1234567,7654321 --segment 2 --lang en", capsys)
     for field in ("7654321", "1234568", "SYN", "ACK"):

@@ -37,6 +37,19 @@ SYNFIN = Path(sys.executable).parent / "synfin"
         ),
         ("demo --svg /no/such/place.svg", "synfin demo: Invalid value for '--svg': there is no directory /no/such"),
         ("demo --pcap /", "synfin demo: Invalid value for '--pcap': / is a directory"),
+        (
+            "hold syn-recv --seconds inf",
+            "synfin hold: Invalid value for '--seconds': 'inf' is not a number of seconds, from 0 to 1,000,000",
+        ),
+        (
+            "hold syn-recv --seconds nan",
+            "synfin hold: Invalid value for '--seconds': 'nan' is not a number of seconds, from 0 to 1,000,000",
+        ),
+        (
+            "probe h 7 --patience 1e300",
+            "synfin probe: Invalid value for '--patience': '1e300' is not a number of seconds,"
+            " more than 0 and at most 1,000,000",
+        ),
         ("states --lang fr", "synfin states: Invalid value for '--lang': no language 'fr'; there are: en, zh"),
     ],
 )
@@ -113,6 +126,14 @@ def test_a_reader_that_goes_is_no_error() -> None:
     with os.fdopen(writer, "wb") as closed:
         process = subprocess.run([SYNFIN, "states"], stdout=closed, stderr=subprocess.PIPE, check=False)
     assert (process.returncode, process.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_standard_stream_that_is_closed_is_no_error(closed: int) -> None:
+    shell = f'exec "$0" states {closed}{"<" if closed == 0 else ">"}&-'
+    process = subprocess.run(["sh", "-c", shell, SYNFIN], capture_output=True, check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert (process.stdout == b"") == (closed == 1)
 
 
 class Terminal:

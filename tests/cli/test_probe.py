@@ -92,9 +92,43 @@ def test_a_silent_address_is_a_path_that_is_down_and_the_status_1() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         status, output, _ = run("127.0.0.1", str(silent.getsockname()[1]), "--patience", "0.1", "--rest", "7")
-    asked, down = sentences(output)
-    assert (status, asked) == (1, probe.ASKED.en)
-    assert re.fullmatch(r"no answer within 0\.1 s: the path is taken to be down; resting until \d\d:\d\d:\d\d \(7 s\)\.", down)
+    assert (status, sentences(output)) == (1, [probe.ASKED.en, "no answer within 0.1 s: the path is taken to be down."])
+
+
+def test_only_a_check_that_another_follows_is_followed_by_a_rest() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = str(silent.getsockname()[1])
+        _, output, _ = run("127.0.0.1", port, "--patience", "0.1", "--rest", "0.2", "--every", "0.1", "--count", "2")
+    first, second = sentences(output)[1::2]
+    down = "no answer within 0.1 s: the path is taken to be down"
+    assert re.fullmatch(re.escape(down) + r"; resting until \d\d:\d\d:\d\d \(0\.2 s\)\.", first)
+    assert second == f"{down}."
+
+
+def test_an_ipv6_address_may_be_written_as_it_is_shown() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as silent:
+        silent.bind(("::1", 0))
+        port = silent.getsockname()[1]
+        status, output, errors = run("[::1]", str(port), "--patience", "0.1")
+    assert (status, errors) == (1, "")
+    assert f" s  [::1]:{port}  {probe.ASKED.en}\n" in output
+
+
+@pytest.mark.parametrize("carrier", ["--udp", "--tcp"])
+def test_what_is_no_part_of_a_check_is_told_at_the_end(carrier: str) -> None:
+    with listener(carrier) as (listening, port):
+        kind = socket.SOCK_DGRAM if carrier == "--udp" else socket.SOCK_STREAM
+        frame = b"" if carrier == "--udp" else b"\5"
+        with socket.socket(socket.AF_INET, kind) as stranger:
+            stranger.connect(("127.0.0.1", port))
+            stranger.send(frame + b"hello")
+        assert run("127.0.0.1", str(port), carrier)[0] == 0
+        assert listening.stdout is not None
+        assert [listening.stdout.readline() != "" for _ in range(2)] == [True, True]
+        listening.send_signal(signal.SIGINT)
+        told = listening.communicate(timeout=PATIENCE)[1]
+    assert told == "passed over as no part of a check: unreadable 1, with a wrong number 0, too late 0.\n"
 
 
 def test_an_answerer_whose_last_message_never_comes_says_that_it_is_not_confirmed() -> None:
@@ -139,14 +173,34 @@ def test_ctrl_c_ends_either_side_cleanly(carrier: str) -> None:
     [
         (["localhost"], "which PORT of HOST?"), (["listen", "7"], "probe listen answers others"),
         (["listen", "--every", "1"], "probe listen answers others"), (["localhost", "7", "--port", "7"], "say where to listen"),
-        (["localhost", "7", "--patience", "0"], "patience"), (["localhost", "70000"], "70000"),
-        (["localhost", "7", "--lang", "fr"], "no language 'fr'"), (["no.such.host.invalid", "7"], "synfin: "),
+        (["localhost", "7", "--patience", "0"], "patience"),
+        (["localhost", "7", "--patience", "nan"], "'nan' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--every", "nan"], "'nan' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--every", "soon"], "'soon' is not a number of seconds, more than 0 and at most 1,000,000"),
+        (["localhost", "7", "--rest", "inf"], "'inf' is not a number of seconds, from 0 to 1,000,000"),
+        (["listen", "--rest", "-1"], "'-1' is not a number of seconds, from 0 to 1,000,000"),
+        (["localhost", "70000"], "70000"),
+        (["localhost", "7", "--lang", "fr"], "no language 'fr'"),
+        (["no.such.host.invalid", "7"], "synfin: no.such.host.invalid:7: "),
+        (["no.such.host.invalid", "7", "--tcp"], "synfin: no.such.host.invalid:7: "),
+        (["..", "7"], "synfin: '..' is no name of a host"),
+        (["255.255.255.255", "7"], "synfin: 255.255.255.255:7: Permission denied"),
+        (["listen", "--address", "9.9.9.9"], "cannot listen on UDP 9.9.9.9 port 7007: Cannot assign requested address"),
+        (["listen", "--address", "9.9.9.9", "--tcp"], "cannot listen on TCP 9.9.9.9 port 7007: "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_in_one_line_with_status_2(arguments: list[str], told: str) -> None:
     status, output, errors = run(*arguments)
     assert (status, output, errors.count("\n")) == (2, "", 1)
     assert told in errors
+
+
+@pytest.mark.parametrize("carrier", ["--udp", "--tcp"])
+def test_a_port_that_is_taken_is_named(carrier: str) -> None:
+    with listener(carrier) as (_, port):
+        status, output, errors = run("listen", "--address", "127.0.0.1", "--port", str(port), carrier)
+    told = f"synfin: cannot listen on {carrier[2:].upper()} 127.0.0.1 port {port}: Address already in use\n"
+    assert (status, output, errors) == (2, "", told)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,35 @@ def test_without_arguments_an_example_says_how_to_run_it(name: str, started: Sta
     assert f"python examples/{name}" in err
 
 
+WRONG_PORTS = {
+    "short.py": ("ask", "PORT", "hello"), "long_heartbeat.py": ("talk", "PORT"), "sync_timeout.py": ("ask", "PORT"),
+    "pipelined.py": ("ask", "PORT"), "duplex_processes.py": ("call", "PORT", "5"), "simplex_sender.py": ("PORT", "hello"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_PORTS)
+@pytest.mark.parametrize("port", ["seven", "70000"])
+def test_a_port_that_is_none_gets_the_same_help(name: str, port: str, started: Started) -> None:
+    process = started.start(name, *(port if each == "PORT" else each for each in WRONG_PORTS[name]))
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (1, "")
+    assert f"python examples/{name}" in err and "Traceback" not in err
+
+
+LISTENING = {
+    "short.py": ("serve",), "long_heartbeat.py": ("serve",), "sync_timeout.py": ("serve",), "pipelined.py": ("serve",),
+    "duplex_processes.py": ("listen", "9"), "simplex_receiver.py": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTENING)
+def test_ctrl_c_ends_what_listens_without_a_word_as_its_first_lines_say(name: str, started: Started) -> None:
+    process, _ = started.listen(name, *LISTENING[name])
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE) == ("", "")
+    assert "Ctrl-C ends it" in (EXAMPLES / name).read_text(encoding="utf-8")
+
+
 def test_short_connections_one_for_each_word(started: Started) -> None:
     _, port = started.listen("short.py", "serve")
     assert started.run("short.py", "ask", port, "hello") == "hello -> HELLO\n"

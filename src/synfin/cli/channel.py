@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from synfin.cli.parameters import lang_option
+from synfin.cli.parameters import lang_option, seconds
 
 LISTEN: Final = "listen"
 PORT: Final = 7007
@@ -20,11 +20,11 @@ PORT: Final = 7007
 @click.option("--port", "listen_port", type=click.IntRange(0, 65_535), metavar="N", help=f"Listen there; otherwise {PORT}.")
 @click.option("--address", metavar="ADDRESS", help="Listen at this address of ours alone; 0.0.0.0, every one, by default.")
 @click.option("--udp/--tcp", default=True, help="What carries the messages; UDP by default.")
-@click.option("--every", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Again and again, so long apart.")
+@click.option("--every", type=seconds(positive=True), metavar="SECONDS", help="Again and again, so long apart.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many checks.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
+    type=seconds(positive=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -32,7 +32,7 @@ PORT: Final = 7007
 )
 @click.option(
     "--rest",
-    type=click.FloatRange(0),
+    type=seconds(positive=False),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -5,11 +5,13 @@ Owns the words of the refusal and the shape of a list. Knows not what the things
 
 import difflib
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from synfin.cli.output import json_lines
 from synfin.engine.errors import UsageError
 from synfin.words import Text
+
+PART: Final = 3  # characters of a name's part that tell what was meant
 
 
 class Titled(Protocol):
@@ -28,7 +30,8 @@ Named = TypeVar("Named", bound=Titled)
 
 
 def find(name: str, known: Mapping[str, Named], *, kind: str, command: str) -> Named:
-    """The one called `name`, however its words are joined; raises UsageError, which names the nearest, when there is none.
+    """The one called `name`, however its words are joined; raises UsageError when there is none, with the nearest if
+    one is near.
 
     `kind` is what it would be, with its article ("a scenario"), `command` what lists them with --list.
     """
@@ -37,8 +40,9 @@ def find(name: str, known: Mapping[str, Named], *, kind: str, command: str) -> N
         return known[folded]
     if not folded.strip():
         raise UsageError(f"{kind}'s name is empty ({command} --list shows all)")
-    near = difflib.get_close_matches(folded, known, n=1, cutoff=0)
-    raise UsageError(f"no {kind.split()[1]} {name!r}; nearest: {near[0]} ({command} --list shows all)")
+    near = difflib.get_close_matches(folded, known, n=1) or [each for each in known if len(folded) >= PART and folded in each]
+    nearest = f"; nearest: {near[0]}" if near else ""
+    raise UsageError(f"no {kind.split()[1]} {name!r}{nearest} ({command} --list shows all)")
 
 
 def print_list(known: Mapping[str, Named], lang: str, as_json: bool) -> None:

@@ -70,7 +70,7 @@ async def _hold(state: State, seconds: float, made: Session) -> int:
     assert made.namespace is not None
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "synfin.host.inside", str(made.namespace.holder),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,  # Ctrl-C is for us
     )  # fmt: skip
     kernel = Kernel(process)
     try:

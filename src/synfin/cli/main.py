@@ -24,6 +24,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `synfin` with `arguments`; returns the exit status and raises nothing."""
+    _open_what_is_closed()
     try:
         status = _execute(arguments)
         sys.stdout.flush()
@@ -40,6 +41,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         kind = type(error).__name__
         return _complain(f"synfin: unexpected {kind}: {error} (a bug; with {DEBUG}=1 it shows where)", BUG)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that the caller closed (`>&-`) goes nowhere; left closed, its descriptor would be the next file's."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  as long as we live
 
 
 def _execute(arguments: Sequence[str]) -> int:

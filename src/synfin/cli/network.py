@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from synfin.cli.parameters import lang_option, output_file
+from synfin.cli.parameters import seconds as time
 
 SMALLEST_MTU: Final = 1280  # bytes, RFC 8200 5
 LARGEST_MTU: Final = 65_535
@@ -82,6 +83,8 @@ def up(network: Any) -> None:
 def connect(host: str, port: int, network: Any) -> None:
     """Connect standard input and output to PORT of HOST, like netcat; the end of the input is a FIN.
 
+    The exit status is 1 when there is no connection or it breaks, 2 for a mistake in the command.
+
     \b
     synfin connect 10.77.0.1 8000
     synfin connect kernel 8000 --ladder < request
@@ -104,7 +107,7 @@ def ping(host: str | None, count: int, network: Any) -> None:
 
 @click.command()
 @click.argument("state")
-@click.option("--seconds", type=click.FloatRange(0), default=10.0, show_default=True, metavar="N", help="How long to hold it.")
+@click.option("--seconds", type=time(positive=False), default=10.0, show_default=True, metavar="N", help="How long to hold it.")
 @network_options
 def hold(state: str, seconds: float, network: Any) -> None:
     """Bring a connection of the kernel's into STATE, in any spelling, and show it in the kernel's own words.

@@ -5,6 +5,7 @@ Owns nothing that is said. Prints to stdout only what was asked for; notices go 
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,13 @@ def in_reach(text: str, encoding: str | None) -> str:
     except UnicodeEncodeError:
         return text.translate(str.maketrans(ARROWS, "->"))
     return text
+
+
+def in_words(error: OSError) -> str:
+    """What the errno says; asyncio's own texts repeat the address."""
+    if isinstance(error, socket.gaierror):  # whose numbers are no errno
+        return error.strerror or str(error)
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -71,8 +71,10 @@ def _known(path: Path | None) -> list[Known]:
         return []
     try:
         return read_known(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(f"cannot read {path}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read {path}: it is no text in UTF-8") from None
 
 
 def _show(outcome: Outcome, options: Options) -> None:

@@ -23,6 +23,8 @@ NO_ANSWER: Final = 1  # exit status
 def ping(target: str | None, count: int, network: Network) -> int:
     """Send `count` pings to `target` (the kernel's end when None); the exit status is 1 when none was answered."""
     with session(network, f"ping {target or ''}".strip()) as made:
+        if target is None:
+            made.tell_where()
         return made.run(lambda: _ping(target or made.plan.kernel[0], count, made))
 
 

@@ -17,6 +17,7 @@ from synfin.engine.config import TcpConfig
 from synfin.engine.errors import UsageError
 from synfin.packetdrill import report
 from synfin.packetdrill.plan import Wish
+from synfin.packetdrill.profiles import NAMES
 from synfin.packetdrill.record import MICROSECONDS, NANOSECONDS, TIMESTAMPS, WINDOWS, RecordError
 from synfin.packetdrill.record_capture import SIDES, record_capture
 from synfin.packetdrill.record_json import read_trace
@@ -38,6 +39,10 @@ FAILS: Final = Text(
     "it does not pass on a stack that is set like the profile {profile}; --profile says how the recorded one was set",
     "在按 {profile} 配置的协议栈上播放不通过；用 --profile 说明录制时协议栈的配置",
 )  # fmt: skip
+PASSES_WITH: Final = Text("with --profile {profile} it passes", "用 --profile {profile} 则播放通过")
+FURTHER_WITH: Final = Text(
+    "with --profile {profile} it does not pass either, but gets further", "用 --profile {profile} 也不通过，但能播放得更远"
+)
 
 
 class Attempt(NamedTuple):
@@ -71,6 +76,19 @@ class Recording:
 def record(recording: Recording, options: Options) -> int:
     """Write the script; returns the exit status, 1 when it does not pass. Raises UsageError for what makes no script."""
     make = _maker(recording)
+    best = _best(make, recording, options)
+    if recording.target is None:
+        print(best.text, end="")
+    else:
+        write_file(recording.target, best.text.encode())
+    _tell(best, recording, options)
+    if not best.passes:
+        _tell_nearer(best, make, recording, options)
+    return int(not best.passes)
+
+
+def _best(make: Make, recording: Recording, options: Options) -> Attempt:
+    """The first that passes; where none does, that whose play comes furthest."""
     wish = replace(wishes(options)[0], strict=True)
     best: Attempt | None = None
     for attempt in _attempts(make, str(recording.target or "-"), wish, options.lang):
@@ -79,12 +97,21 @@ def record(recording: Recording, options: Options) -> int:
         if attempt.passes:
             break
     assert best is not None, "played at least once"
-    if recording.target is None:
-        print(best.text, end="")
-    else:
-        write_file(recording.target, best.text.encode())
-    _tell(best, recording, options)
-    return int(not best.passes)
+    return best
+
+
+def _tell_nearer(failed: Attempt, make: Make, recording: Recording, options: Options) -> None:
+    """Which of our profiles the recorded stack is more like, if one is: in one line on stderr."""
+    nearest, reach = "", failed.reach
+    for profile in NAMES:
+        found = _best(make, recording, replace(options, profile=profile)) if profile != options.profile else failed
+        if found.passes:
+            print(PASSES_WITH.say(options.lang, profile=profile), file=sys.stderr)
+            return
+        if found.reach > reach:
+            nearest, reach = profile, found.reach
+    if nearest:
+        print(FURTHER_WITH.say(options.lang, profile=nearest), file=sys.stderr)
 
 
 def _attempts(make: Make, name: str, wish: Wish, lang: str) -> Iterator["Attempt"]:

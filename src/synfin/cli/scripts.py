@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from synfin.cli.parameters import lang_option, output_file
 
 MOST_JOBS: Final = 64
+
+# Options that say something only with --record, and those that say nothing with it: a recording is played once, strictly.
+OF_RECORD: Final = {"output": "--output", "side": "--side", "connection": "--connection"}
+OF_PLAY: Final = {
+    "strict": "--strict", "defines": "--define", "xfail": "--xfail", "jobs": "--jobs", "as_json": "--json", "junit": "--junit",
+    "ladder": "--no-ladder",
+}  # fmt: skip
+OF_PLAY_TWICE: Final = {"family": "--family", "fast_path": "--fast-path"}  # where the choice is "both"
 
 
 def _definition(text: str) -> tuple[str, str]:
@@ -18,6 +27,18 @@ def _definition(text: str) -> tuple[str, str]:
     if not name.isidentifier():
         raise click.BadParameter(f"{text!r} is not SYMBOL=VALUE")
     return name, value if equals else "1"
+
+
+def _check_goes_together(source: Path | None, options: dict[str, Any]) -> None:
+    """Raises click.UsageError for an option that was given and would be ignored."""
+    given = click.get_current_context().get_parameter_source
+    strange, rule = (OF_RECORD, "goes with --record alone") if source is None else (OF_PLAY, "does not go with --record")
+    for name, written in strange.items():
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{written} {rule}.")
+    for name, written in OF_PLAY_TWICE.items():
+        if source is not None and options[name] == "both":
+            raise click.UsageError(f"{written} both does not go with --record.")
 
 
 @click.command()
@@ -62,10 +83,12 @@ def packetdrill(paths: tuple[Path, ...], **options: Any) -> None:
     """
     from synfin.cli import packetdrill as command  # noqa: PLC0415  loads the stack
 
+    if (options["record"] is None) == (not paths):
+        missing = options["record"] is None
+        raise click.UsageError("Missing argument 'FILE...'." if missing else "--record takes no scripts to play.")
+    _check_goes_together(options["record"], options)
     source, target = options.pop("record"), options.pop("output")
     side, connection = options.pop("side"), options.pop("connection")
-    if (source is None) == (not paths):
-        raise click.UsageError("Missing argument 'FILE...'." if source is None else "--record takes no scripts to play.")
     loose = frozenset(name.removeprefix("loose_") for name in options if name.startswith("loose_") and options[name])
     kept = {name: value for name, value in options.items() if not name.startswith("loose_")}
     chosen = command.Options(loose=loose, **kept)

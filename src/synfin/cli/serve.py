@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from synfin.cli.files import FileServer
+from synfin.cli.output import in_words
 from synfin.cli.progress import Count, end, show
-from synfin.cli.session import Network, Session, in_words, session
+from synfin.cli.session import Network, Session, session
 from synfin.engine.errors import UsageError
 from synfin.words import Text
 
@@ -95,6 +96,7 @@ async def _start(handle: Handle, addresses: list[str], port: int) -> asyncio.Ser
 
 def _announce(service: str, port: int, made: Session) -> None:
     """First of all what is to be pasted next."""
+    made.tell_where()
     lang, address = made.network.lang, made.plan.ours[0]
     if service == "http":
         command = f"{made.exec}curl http://{address}:{port}/"

@@ -27,7 +27,13 @@ from synfin.host.addresses import plan
 from synfin.host.namespace import Namespace
 from synfin.host.refusals import existing_tun_refused
 from synfin.sockets import names
+from synfin.words import Text
 
+BESIDE: Final = Text(
+    "A synfin named {name} runs, and this one joins its network: {ours} is ours, {kernel} the kernel's end;"
+    " all reach each other.",
+    "已有名为 {name} 的 synfin 在运行，本进程加入它的网络：{ours} 属于本进程，{kernel} 属于内核；彼此都能互通。",
+)
 DEFAULT_NAME: Final = "synfin"
 TERMINATED: Final = 143  # 128 + SIGTERM
 
@@ -51,13 +57,6 @@ def invoked() -> str:
     if os.path.basename(given) != "synfin" or (found is not None and os.path.samefile(found, given)):
         return "synfin"
     return shlex.quote(given)
-
-
-def in_words(error: OSError) -> str:
-    """What the errno says; asyncio's own texts repeat the address."""
-    if isinstance(error, socket.gaierror):  # whose numbers are no errno
-        return error.strerror or str(error)
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 class Session:
@@ -98,6 +97,12 @@ class Session:
             return ""
         called = "" if self.network.name == DEFAULT_NAME else f"--name {self.network.name} "
         return f"{invoked()} exec {called}-- "
+
+    def tell_where(self) -> None:
+        """To stderr, where our addresses are not those that documents show: others of this name have them."""
+        if self.number > 0:
+            ours, kernel = self.plan.ours[0], self.plan.kernel[0]
+            print(BESIDE.say(self.network.lang, name=self.network.name, ours=ours, kernel=kernel), file=sys.stderr, flush=True)
 
     def run(
         self, program: Callable[[], Awaitable[int]], handlers: Mapping[str, Handler] | None = None, linger: float = 5.0

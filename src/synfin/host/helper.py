@@ -37,8 +37,7 @@ FORWARDING: Final = ("ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding")  # 
 
 def main() -> None:
     """Serve the socket whose descriptor is the first argument until it is closed at the other end."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTSTP):  # meant for whom the terminal shows
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # we are in a session of our own: no terminal sends us anything else
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         while True:
             message, fds, _, _ = socket.recv_fds(channel, LONGEST, 1)

@@ -48,6 +48,7 @@ class Namespace:
             command = [sys.executable, "-P", "-m", HELPER, str(theirs.fileno())]
             process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal sends its Ctrl-C to all of its foreground group, from a process's start on
             )  # fmt: skip
         made = cls(ours, process.pid, process)
         try:

@@ -45,7 +45,7 @@ class Job:
 
 
 def find_scripts(paths: Sequence[Path]) -> list[Path]:
-    """The files among `paths`, and all scripts in its folders, sorted. Raises UsageError for what is not there."""
+    """The files among `paths`, and all scripts in its folders, sorted. Raises UsageError for what is neither."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -53,7 +53,7 @@ def find_scripts(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise UsageError(f"there is no file {path}")
+            raise UsageError(f"{path} is not a regular file" if path.exists() else f"there is no file {path}")
     if not found:
         raise UsageError(f"no scripts (*{SUFFIX}) in {', '.join(map(str, paths))}")
     return list(dict.fromkeys(found))

@@ -1,7 +1,7 @@
 """Who holds a socket: its inode looked up among the open files of all processes; and what piles up in whose hands.
 
-Owns the look-up and the thresholds of piles. Without root the files of other users' processes cannot be read: their sockets
-have no owner here, and the answer says so.
+Owns the look-up and the thresholds of piles. Without root the files of other users' processes cannot be read, nor all
+of them by the root of a container without CAP_SYS_PTRACE: their sockets have no owner here, and the answer says so.
 """
 
 import os
@@ -27,8 +27,8 @@ CLOSE_WAIT_PILE: Final = 100
 PORTS_SHARE: Final = 0.75
 
 HIDDEN: Final = Text(
-    "Without root the processes of other users stay hidden: their sockets show '-' as owner.",
-    "非 root 用户看不到其他用户的进程：它们的套接字所有者显示为“-”。",
+    "Without root, or in a container, some processes stay hidden: their sockets show '-' as owner.",
+    "没有 root 权限，或在容器中，看不到某些进程：它们的套接字所有者显示为“-”。",
 )  # fmt: skip
 CLOSE_WAIT: Final = Text(
     "{owner} holds {count} connections in CLOSE-WAIT: the peers have closed, the program has not called close.",

@@ -16,6 +16,7 @@ from synfin.engine.errors import UsageError
 
 NAMES: Final = ("rfc", "linux", "freebsd")
 UNITS: Final = {"ns": 1, "us": 1000, "ms": 1_000_000, "s": 1_000_000_000}
+KINDS: Final = {bool: "true or false", int: "a whole number or a time such as 200 ms", str: "a word", tuple: "a list"}
 TIME: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s)")
 
 
@@ -38,6 +39,8 @@ def load_profile(name: str) -> Profile:
             text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
         else:
             text = Path(name).read_text(encoding="utf-8")
+    except (IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"profile {name}: {error.strerror}") from None
     except (OSError, UnicodeDecodeError, ValueError):
         raise UsageError(f"no profile {name!r}: it is {', '.join(NAMES)} or a file") from None
     try:
@@ -47,17 +50,22 @@ def load_profile(name: str) -> Profile:
 
 
 def read_profile(text: str, name: str) -> Profile:
-    """The profile in `text`. Raises UsageError for a name that TcpConfig has not, TOMLDecodeError."""
+    """The profile in `text`. Raises UsageError for a name or a value that TcpConfig has not, TOMLDecodeError."""
     content = tomllib.loads(text)
     strange = set(content) - {"system", "ttl", "tcp", "missing", "title"}
     if strange:
         raise UsageError(f"no entry {min(strange)!r}: there are system, title, ttl, [tcp] and [missing]")
     changes = content.get("tcp", {})
-    known = {each.name for each in fields(TcpConfig)}
-    for key in changes:
+    if not all(isinstance(content.get(table, {}), dict) for table in ("tcp", "missing")):
+        raise UsageError("[tcp] and [missing] are tables")
+    known = {each.name: type(each.default) for each in fields(TcpConfig)}
+    values = {key: _value(value) for key, value in changes.items()}
+    for key, value in values.items():
         if key not in known:
             raise UsageError(f"no setting {key!r} in TcpConfig")
-    config = TcpConfig().replace(**{key: _value(value) for key, value in changes.items()})
+        if type(value) is not known[key]:
+            raise UsageError(f"{key} is {KINDS[known[key]]}, not {changes[key]!r}")
+    config = TcpConfig().replace(**values)
     missing = tuple((str(key), str(value)) for key, value in content.get("missing", {}).items())
     ttl = content.get("ttl", 64)
     if not isinstance(ttl, int) or not 1 <= ttl <= 255:

@@ -136,7 +136,7 @@ def test_up_lends_its_addresses_and_takes_them_back(synfin: Programs) -> None:
     server.wait(PATIENCE)
     assert synfin.run(*ping).returncode == 0
     done = synfin.run("connect", "10.77.0.1", "7", given="")
-    assert (done.returncode, done.stderr) == (1, "synfin: 10.77.0.1 port 7: Connection refused\n")
+    assert (done.returncode, done.stderr) == (2, "synfin: 10.77.0.1 port 7: Connection refused\n")
 
 
 def test_connect_talks_with_a_server_of_the_kernel_and_closes_by_halves(synfin: Programs) -> None:

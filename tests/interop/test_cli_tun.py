@@ -82,7 +82,7 @@ def test_connect_talks_over_the_owner_s_tun(owned: Callable[..., str], tmp_path:
     with programs(tmp_path) as synfin:
         synfin.command = within(name, tmp_path).command
         done = synfin.run("connect", "kernel", "9", "--tun", TUN, given="")
-        assert (done.returncode, done.stderr) == (1, "synfin: kernel port 9: Connection refused\n")
+        assert (done.returncode, done.stderr) == (2, "synfin: kernel port 9: Connection refused\n")
         assert synfin.run("ping", "-c", "1", "--tun", TUN).returncode == 0
 
 

@@ -20,7 +20,6 @@ from synfin.words import Text
 
 CHUNK: Final = 262_144  # bytes
 RETRY: Final = 0.2  # seconds
-NOT_CONNECTED: Final = 1  # exit status
 STDIN: Final = 0
 STDOUT: Final = 1
 
@@ -29,20 +28,9 @@ WAITING = Text("Nothing listens at {host} port {port} yet; waiting for it.", "{h
 
 
 def connect(host: str, port: int, network: Network) -> int:
-    """Copy until both directions have ended; returns the exit status, 1 when there is no connection or it breaks.
-
-    Raises UsageError for a name that there is not.
-    """
+    """Copy until both directions have ended; returns the exit status. Raises UsageError when there is no connection."""
     with session(network, f"connect {host} {port}") as made:
-        try:
-            return made.run(lambda: _connect(host, port, made))
-        except NoConnection as error:
-            print(f"synfin: {host} port {port}: {error}", file=sys.stderr)
-            return NOT_CONNECTED
-
-
-class NoConnection(Exception):
-    """There is no connection, or none any more: why, in the errno's words."""
+        return made.run(lambda: _connect(host, port, made))
 
 
 async def _connect(host: str, port: int, made: Session) -> int:
@@ -60,7 +48,7 @@ async def _connect(host: str, port: int, made: Session) -> int:
         if isinstance(error, BrokenPipeError) and not writer.is_closing():
             writer.transport.abort()
             raise
-        raise NoConnection(in_words(error)) from None
+        raise UsageError(f"{host} port {port}: {in_words(error)}") from None
     finally:
         upstream.cancel()
         if showing is not None:
@@ -76,11 +64,9 @@ async def _open(host: str, port: int, made: Session) -> tuple[asyncio.StreamRead
             return await _open_any(host, port)
         except ConnectionRefusedError as error:
             if not made.alone:
-                raise NoConnection(in_words(error)) from None
-        except socket.gaierror as error:
-            raise UsageError(f"{host} port {port}: {in_words(error)}") from None
+                raise UsageError(f"{host} port {port}: {in_words(error)}") from None
         except OSError as error:
-            raise NoConnection(in_words(error)) from None
+            raise UsageError(f"{host} port {port}: {in_words(error)}") from None
         if not told:
             told = True
             print(TRY.say(lang, command=f"{made.exec}python3 -m http.server {port}"), file=sys.stderr)

@@ -83,8 +83,6 @@ def up(network: Any) -> None:
 def connect(host: str, port: int, network: Any) -> None:
     """Connect standard input and output to PORT of HOST, like netcat; the end of the input is a FIN.
 
-    The exit status is 1 when there is no connection or it breaks, 2 for a mistake in the command.
-
     \b
     synfin connect 10.77.0.1 8000
     synfin connect kernel 8000 --ladder < request

@@ -4,6 +4,8 @@ import pytest
 
 from synfin.scenarios import SCENARIOS
 from synfin.trace.events import Called, SegmentSent
+from synfin.trace.ladder import build_ladder
+from synfin.trace.ladder_model import LEFT, MarkKind
 
 MILLISECOND = 1_000_000
 
@@ -34,6 +36,35 @@ def test_a_call_that_gave_up_leaves_its_answer_to_nobody() -> None:
     assert asked("sync-timeout") == [("1+1?, 0.1 s", 20, 120, "", "failed"), ("2+2?, 30 s", 120, 290, "4", "")]
     # The first call's answer was on the wire while the second call waited.
     assert [payload[-1:] for payload in payloads("sync-timeout", "server")] == [b"2", b"4"]
+
+
+def client_rows(name: str) -> list[str]:
+    """The ladder's rows from the handshake's end on, as far as they are the client's: its calls, their returns, its segments."""
+    trace = SCENARIOS[name].play().trace
+    assert trace is not None
+    rows = []
+    for row in build_ladder(trace).rows:
+        if row.arrow is not None and row.arrow.sender == LEFT:
+            rows.append(f"{row.arrow.flags} {row.arrow.length}")
+        for mark in row.marks:
+            if mark.side == LEFT and mark.kind in (MarkKind.CALL, MarkKind.RETURN):
+                rows.append(mark.text.en.replace("\n", " "))
+    return rows[rows.index("connect = ok (20 ms)") :]
+
+
+def test_the_ladder_shows_pipelined_questions_in_the_order_in_which_they_were_asked_and_before_they_are_sent() -> None:
+    rows = client_rows("pipelined")
+    assert [row.partition("(")[0] for row in rows[:5]] == ["connect = ok ", "ask", "ask", "send", "PSH,ACK 34"]
+    assert rows[1:3] == ["ask(1+1?, 30 s)", "ask(2+2?, 30 s)"]
+
+
+def test_the_ladder_shows_each_synchronous_call_to_its_end_before_the_next_begins() -> None:
+    rows = [row for row in client_rows("sync-timeout") if not row.startswith(("ACK", "recv"))]
+    assert [row.partition(" = 17")[0].partition("..")[0] for row in rows[:9]] == [
+        "connect = ok (20 ms)",
+        "ask(1+1?, 0.1 s)", "send(", "PSH,ACK 17", "ask = ETIMEDOUT (100 ms)",
+        "ask(2+2?, 30 s)", "send(", "PSH,ACK 17", "ask = 4 (170 ms)",
+    ]  # fmt: skip
 
 
 def test_pipelined_questions_go_together_and_the_second_is_answered_first() -> None:

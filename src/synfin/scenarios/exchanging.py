@@ -18,6 +18,7 @@ from synfin.scenarios.stage import LIMIT, PORT, Scenario, Stage
 from synfin.sim.runner import run
 from synfin.sim.world import World
 from synfin.stack.addresses import make_key
+from synfin.trace.recorder import HostRecorder
 from synfin.words import Text
 
 FRAMING: Final[Framing] = LengthHeader(4)
@@ -108,14 +109,14 @@ async def _ask(stage: Stage, channel: exchangeaio.ExchangeChannel, question: byt
     host = stage.client
     name = channel.transport.get_extra_info("sockname")
     key = make_key(stage.server.addresses[0], PORT, host.addresses[0], name[1])
-    began = host.now()
+    observer = host.stack.observer
+    assert isinstance(observer, HostRecorder), "a scenario is played to be seen"
+    began, begun = host.now(), observer.begins()
     try:
         result, error = (await channel.ask(question, timeout)).decode(), 0
     except ChannelTimeout:
         result, error = "", errno.ETIMEDOUT
-    observer = host.stack.observer
-    if observer is not None:
-        observer.called(host.now(), key, "ask", f"{question.decode()}, {timeout:g} s", began, result, error)
+    observer.returned(host.now(), key, "ask", f"{question.decode()}, {timeout:g} s", began, result, error, begun)
 
 
 def sync_timeout(stage: Stage) -> None:

@@ -208,7 +208,11 @@ class CongestionChanged(TraceEvent):
 
 @dataclass(slots=True)
 class Called(TraceEvent):
-    """An application's call returned at `time`, having begun at `started`; `error` is an errno, 0 for success."""
+    """An application's call returned at `time`, having begun at `started`; `error` is an errno, 0 for success.
+
+    `begun` tells exactly where it began, where its program said so as it did (recorder.HostRecorder.begins): how many events
+    were told before it, and how many calls had begun so before. None where only the time is known.
+    """
 
     kind: ClassVar[str] = "called"
     call: str
@@ -216,6 +220,7 @@ class Called(TraceEvent):
     started: int
     result: str
     error: int
+    begun: tuple[int, int] | None = None
 
     @property
     def blocked(self) -> int:

@@ -39,7 +39,7 @@ def test_a_call_that_gave_up_leaves_its_answer_to_nobody() -> None:
 
 
 def client_rows(name: str) -> list[str]:
-    """The ladder's rows from the handshake's end on, as far as they are the client's: its calls, their returns, its segments."""
+    """The ladder's rows from the handshake's end on, as far as they are the client's: calls, returns, segments."""
     trace = SCENARIOS[name].play().trace
     assert trace is not None
     rows = []

@@ -116,6 +116,8 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
         facts["window"] = context.window(event)
     if "{peer}" in reason.en:
         facts["peer"] = event.peer
+    if "{count}" in reason.en:
+        facts["count"] = context.half(event.host, event.connection).unacked
     if "{next}" in reason.en:
         facts["next"] = context.next(event)
     if "{attempt}" in reason.en:
@@ -147,6 +149,8 @@ def _reason(event: SegmentSent, context: Context) -> Text:
             return p.ACK_WINDOW_CLOSED
         case why.ACK_DUPLICATE if _fills_gap(event, half):
             return p.ACK_FILLS_GAP
+        case why.ACK_SECOND if half.unacked > 1:
+            return p.ACK_OF_SEVERAL
         case why.RETRANSMIT_HANDSHAKE if event.flags & ACK and not half.timed_out:
             return p.SYN_ACK_ASKED_AGAIN
         case why.RESET_ABORT if _unread(event, half) > 0:

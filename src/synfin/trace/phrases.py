@@ -90,8 +90,8 @@ REASONS: Final[dict[int, Text]] = {
         "确认收到的内容；没有数据可以捎带这个确认",
     ),
     why.ACK_SECOND: Text(
-        "at least every second full-sized segment is acknowledged at once",
-        "至少每隔一个满长报文段就要立即确认",
+        "it acknowledges what came at once, and does not wait for data that the ACK could ride on",
+        "立即确认收到的内容，不等待可以捎带确认的数据",
     ),
     why.ACK_WINDOW_UPDATE: Text(
         "a window update, for the application has read, and {window} bytes have room again",
@@ -200,6 +200,10 @@ DATA_ON_THIRD: Final = Text(
 ACK_FILLS_GAP: Final = Text(
     "what came fills a gap, so it says at once that it has everything before {ack}",
     "收到的填补了空缺，所以立即说明 {ack} 之前的都已收到",
+)
+ACK_OF_SEVERAL: Final = Text(
+    "{count} segments with data have come since its last ACK, and it acknowledges them at once",
+    "自上次确认以来已收到 {count} 个带数据的报文段，于是立即确认",
 )
 ACK_WINDOW_CLOSED: Final = Text(
     "its window is closed, so it takes nothing and says again that it waits for {ack}",

@@ -193,7 +193,7 @@ class HostRecorder(Observer):
         self.returned(now, key, call, arguments, started, result, error, None)
 
     def begins(self) -> tuple[int, int]:
-        """A call of a program begins: where, for `returned`. Of two calls at one time the first to ask for this is shown first."""
+        """A call of a program begins: where, for `returned`. Of two calls at one time the first to ask is shown first."""
         trace = self._trace
         trace._begun += 1
         return len(trace.events), trace._begun

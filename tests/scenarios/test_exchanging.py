@@ -3,7 +3,8 @@
 import pytest
 
 from synfin.scenarios import SCENARIOS
-from synfin.trace.events import Called, SegmentSent
+from synfin.scenarios.speaking import UNKNOWN, name_turns
+from synfin.trace.events import Called, Carried, SegmentSent
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_model import LEFT, MarkKind
 
@@ -60,10 +61,10 @@ def test_the_ladder_shows_pipelined_questions_in_the_order_in_which_they_were_as
 
 def test_the_ladder_shows_each_synchronous_call_to_its_end_before_the_next_begins() -> None:
     rows = [row for row in client_rows("sync-timeout") if not row.startswith(("ACK", "recv"))]
-    assert [row.partition(" = 17")[0].partition("..")[0] for row in rows[:9]] == [
+    assert [row.partition(" = 17")[0] for row in rows[:9]] == [
         "connect = ok (20 ms)",
-        "ask(1+1?, 0.1 s)", "send(", "PSH,ACK 17", "ask = ETIMEDOUT (100 ms)",
-        "ask(2+2?, 30 s)", "send(", "PSH,ACK 17", "ask = 4 (170 ms)",
+        "ask(1+1?, 0.1 s)", "send(REQUEST 1)", "PSH,ACK 17", "ask = ETIMEDOUT (100 ms)",
+        "ask(2+2?, 30 s)", "send(REQUEST 2)", "PSH,ACK 17", "ask = 4 (170 ms)",
     ]  # fmt: skip
 
 
@@ -83,6 +84,45 @@ def test_in_half_duplex_a_tie_goes_to_the_server_whose_turn_is_odd() -> None:
     assert [payload[4] for payload in client] == [1, 4, 1]  # DATA (and GIVE), ASK, DATA
     assert [payload[4] for payload in server] == [1, 4, 1]  # DATA (and FREE), ASK, DATA
     assert (b"2+2?" in server[2], client[2].endswith(b"4")) == (True, True)
+
+
+def sent_by_calls(name: str) -> list[str]:
+    """Whose call sent what, in order, by the names that the ladder shows."""
+    trace = SCENARIOS[name].play().trace
+    assert trace is not None
+    return [
+        f"{event.host}: {' + '.join(carried.name for carried in event.carries)}"
+        for event in trace
+        if isinstance(event, Called) and event.call == "send"
+    ]
+
+
+def test_each_message_of_the_channels_is_shown_by_its_name() -> None:
+    assert sent_by_calls("half-duplex") == [
+        "client: DATA 0 + GIVE 1", "server: DATA 1 + FREE 2", "server: ASK 2", "client: ASK 2",
+        "server: DATA 3 + GIVE 4", "client: DATA 4",
+    ]  # fmt: skip
+    assert sent_by_calls("long-connection") == [
+        "client: DATA 1", "server: DATA 1", "server: ACK 1", "client: ACK 1", "client: PING 1", "server: PONG 1",
+        "client: PING 2", "server: PONG 2", "client: DATA 2", "server: DATA 2", "client: ACK 2 + GOODBYE 2", "server: ACK 2",
+    ]  # fmt: skip
+    assert sent_by_calls("pipelined") == ["client: REQUEST 1 + REQUEST 2", "server: ANSWER 2", "server: ANSWER 1"]
+
+
+def test_the_sentences_say_whose_turn_it_is_in_both_languages() -> None:
+    trace = SCENARIOS["half-duplex"].play().trace
+    assert trace is not None
+    for lang, free, over in (
+        ("en", "turn 2 is nobody's, whoever wants it asks", "over, turn 4 is the peer's"),
+        ("zh", "第 2 轮不归任何一方，谁要谁提出", "说完了，第 4 轮归对方"),
+    ):
+        told = [sentence.say(lang) for step in build_ladder(trace).steps for sentence in step.sentences]
+        assert [sum(words in each for each in told) for words in (free, over)] == [1, 1]
+
+
+@pytest.mark.parametrize("message", [b"", b"\x01\0\0", b"\x63" + bytes(8)])
+def test_a_message_that_no_channel_speaks_is_called_unknown(message: bytes) -> None:
+    assert name_turns(message) == Carried("?", UNKNOWN)
 
 
 @pytest.mark.parametrize(("name", "sender", "silent"), [("simplex", "client", "server")])

@@ -155,7 +155,9 @@ def expected(event: TraceEvent, known: Known) -> dict[str, object]:
         case Dropped():
             facts |= {"reason": DROPS[event.reason], **known.fields(known.sent[event.packet])}
         case Called():
-            facts |= {"call": event.call, "arguments": event.arguments, "result": event.result}
+            data, dots, count = event.arguments.partition("... ")
+            said = Text(event.arguments, f"{data}... 共 {count.removesuffix(' bytes')} 字节") if dots else event.arguments
+            facts |= {"call": event.call, "arguments": said, "result": event.result}
             facts |= {"blocked": Duration(event.time - event.started), "error": ERRORS.get(event.error)}
         case CongestionChanged():
             facts |= {"cause": CONGESTION_CAUSES[event.cause], "cwnd": event.cwnd, "ssthresh": event.ssthresh}

@@ -178,6 +178,8 @@ class _Builder:
         for place, (left, right) in enumerate(self.context.sacks(event)):
             again = not place and tells_duplicate(segment.sacks, segment.ack)
             options.append(f"{'dsack' if again else 'sack'}={left}:{right}")
+        if event.carries:
+            options.append(" + ".join(carried.name for carried in event.carries))
         return Arrow(
             sender=side,
             packet=event.packet,
@@ -341,7 +343,7 @@ class _Builder:
 def _short_call(event: Called) -> tuple[str, str]:
     """A call and its result as the narrow columns have them: what is sent is told in the sentences."""
     result = errno.errorcode.get(event.error, str(event.error)) if event.error else event.result
-    arguments = event.arguments
+    arguments = ", ".join(carried.name for carried in event.carries) or event.arguments
     if len(arguments) > (LONGEST_DATA if arguments.startswith(("b'", 'b"')) else LONGEST_ARGUMENT):
         arguments = ".."
     call = f"{event.call}({arguments})"

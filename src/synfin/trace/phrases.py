@@ -50,6 +50,7 @@ TURNS_UP: Final = Text(
 WITH_ACK: Final = Text(", ack {ack}", "，确认号 {ack}")
 WITH_BYTES: Final = Text(", {length} bytes", "，数据 {length} 字节")
 WITH_BYTE: Final = Text(", {length} byte", "，数据 {length} 字节")
+WITH_MESSAGES: Final = Text(" ({messages})", "（{messages}）")
 WITH_URGENT: Final = Text(", urgent before number {urgent}", "，紧急数据到序号 {urgent} 之前为止")
 WITH_WINDOW: Final = Text(", window {window}", "，窗口 {window}")
 CAME_TWICE: Final = Text("; {again} has come twice", "；{again} 收到了两次")
@@ -447,6 +448,7 @@ CALL_END: Final = Text(
     " returns {result}: the stream has ended, the peer sends nothing more",
     "返回 {result}：数据流已结束，对方不再发送",
 )
+CALL_BYTES: Final = Text("{data}... {count} bytes", "{data}... 共 {count} 字节")
 CALL_FAILED: Final = Text(" fails with {error}", "失败：{error}")
 
 # Faults.

@@ -129,3 +129,16 @@ def test_a_message_that_no_channel_speaks_is_called_unknown(message: bytes) -> N
 def test_in_simplex_one_side_says_nothing(name: str, sender: str, silent: str) -> None:
     assert [payload[4:] for payload in payloads(name, sender)] == [b"1", b"2", b"3"]
     assert payloads(name, silent) == []
+
+
+def test_two_connections_on_one_lifeline_are_told_apart_by_the_port_of_each() -> None:
+    trace = SCENARIOS["short-connection"].play().trace
+    assert trace is not None
+    ladder = build_ladder(trace)
+    first, second = (name.partition(" ")[0].rpartition(":")[2] for name in trace.connections())
+    assert [lane.end for lane in ladder.lanes] == [f"10.0.0.1:{first},{second}", "10.0.0.2:80"]
+    asking = [arrow.options[-1] for arrow in ladder.arrows if arrow.flags == "SYN"]
+    assert asking == [f"port={first}", f"port={second}"]
+    alone = build_ladder(trace, trace.connections()[1:])
+    assert [lane.end for lane in alone.lanes] == [f"10.0.0.1:{second}", "10.0.0.2:80"]
+    assert alone.arrows[0].options == ("mss=1460",)

@@ -6,9 +6,10 @@ import pytest
 
 from synfin.channels.liveness import Outcome
 from synfin.scenarios import STUDIES
-from synfin.scenarios.checking import Check, Run, Step, Verdict, runs
+from synfin.scenarios.checking import Check, Run, Step, Verdict, play, runs
 from synfin.scenarios.study import Shown, as_json, as_svg, as_text
 from synfin.trace.cells import width
+from synfin.words import Text
 
 NOTHING, HEARS, BOTH = (False, False), (True, False), (True, True)
 MILLISECOND = 1_000_000
@@ -104,6 +105,47 @@ def test_the_drawing_has_a_row_for_each_message_and_a_cross_where_it_is_lost(pla
         "  At 5.010 s server has had no third message for 5 s: not confirmed that it is",
         "  heard, which proves nothing; it rests until 65.010 s.",
     ]
+
+
+def test_messages_that_cross_are_drawn_so_and_time_never_runs_backwards(played: list[Run]) -> None:
+    text = Check(played[4]).text("en")
+    assert [line for line in text.splitlines() if "|" in line] == [
+        "     0.000    |-- 1+1? ...                 |",
+        "              |                 ... 1+1? --|   0.000",
+        "     0.010    |<- ...                ... ->|   0.010",
+        "     0.010    |-- 2, and 1+1? ...          |",
+        "              |          ... 2, and 1+1? --|   0.010",
+        "     0.020    |<- ...                ... ->|   0.020",
+    ]
+    assert " ".join(text.split()).count(
+        "After messages 1 (client: 1+1?) and 2 (server: 1+1?), which cross: client hears server and does not know whether"
+        " server hears it; server hears client and does not know whether client hears it."
+    ) == 1
+    chinese = Check(played[4]).text("zh").replace("\n  ", "")
+    assert "第 3 条（client：2，那 1+1 呢？）与第 4 条消息（server：2，那 1+1 呢？）交错，之后" in chinese
+
+
+def test_of_messages_that_cross_the_lost_one_ends_in_a_cross_without_a_time() -> None:
+    run = Run(Text("", ""), askers=("client", "server"), lost=2)
+    play(run, 1)
+    lines = [line for line in Check(run).text("en").splitlines() if "|" in line]
+    assert lines[2] == "              |X- ...                ... ->|   0.010"
+    assert Check(run).svg("en").count("<polygon") == sum(isinstance(s, Step) and s.arrives is not None for s in run.steps)
+
+
+def arrows(picture: str) -> list[tuple[float, float, float, float]]:
+    """From where to where the messages' lines go."""
+    lines = [each for each in ET.fromstring(picture).iter() if each.tag.endswith("}line") and each.get("stroke-width") == "1.8"]
+    return [tuple(float(each.attrib[name]) for name in ("x1", "y1", "x2", "y2")) for each in lines]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_picture_lets_messages_cross_that_were_sent_at_once(played: list[Run], lang: str) -> None:
+    first, second, third, fourth = arrows(Check(played[4]).svg(lang))
+    for one, other in ((first, second), (third, fourth)):
+        assert (one[1], one[3], one[0], one[2]) == (other[1], other[3], other[2], other[0])
+    assert first[3] < third[1]
+    assert [one[1] < one[3] for one in (first, third)] == [True, True]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

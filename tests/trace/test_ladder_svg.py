@@ -9,9 +9,11 @@ import pytest
 from synfin.engine import segment as why
 from synfin.engine.errors import DropReason
 from synfin.trace import svg
+from synfin.trace.events import Carried
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_layout import GAP, lay_out
 from synfin.trace.ladder_svg import ladder_svg
+from synfin.words import Text
 from tests.trace.hand import MS, Hand, X, Y, data, four_way_close, handshake, request, syn
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -161,6 +163,41 @@ def test_arrows_that_cut_each_other_are_noted() -> None:
     hand.arrive(10, "client", two)
     hand.arrive(10, "server", one)
     assert [shaft.crossed for shaft in lay_out(build_ladder(hand.trace), lambda mark: 1).shafts] == [True, True]
+
+
+def crossing(first: int, names: tuple[str, ...]) -> list[tuple[float, float, float]]:
+    """Two segments with data cross, with numbers of `first` and more: of each line of their words the left end, the right
+    end and the distance down from its place on the shaft."""
+    hand = Hand()
+    handshake(hand)
+    packets = [
+        hand.send(100, "client", data(X + first, Y + first, b"x" * 13)),
+        hand.send(100, "server", data(Y + first, X + first, b"y")),
+    ]
+    for packet, host in zip(packets, ("server", "client"), strict=True):
+        hand.arrive(110, host, packet)
+        hand.trace.packets()[packet].carries = tuple(Carried(name, Text(name, name)) for name in names)
+    lines = []
+    for node in parsed(hand).iter(f"{NAMESPACE}text"):
+        said = "".join(node.itertext())
+        if not node.get("transform") or node.get("text-anchor") == "middle":
+            continue
+        wide = svg.text_width(said, float(node.attrib["font-size"]), mono=True)
+        begins = float(node.attrib["x"]) - (wide if node.get("text-anchor") == "end" else 0)
+        lines.append((begins, begins + wide, float(node.attrib["y"])))
+    return lines
+
+
+@pytest.mark.parametrize("names", [(), ("ASK 2",), ("DATA 3", "GIVE 4"), ("REQUEST 1", "REQUEST 2")])
+@pytest.mark.parametrize("first", [1, 31, 3141, 31415, 314159])
+def test_the_words_of_arrows_that_cross_keep_to_their_own_half(first: int, names: tuple[str, ...]) -> None:
+    lines = crossing(first, names)
+    sides = [[line for line in lines if line[0] < 500], [line for line in lines if line[0] >= 500]]
+    assert [len(side) >= 2 for side in sides] == [True, True]
+    assert [line for line in sides[0] if line[1] > 500] == []
+    for side in sides:
+        heights = sorted(line[2] for line in side)
+        assert all(below - above > 11 for above, below in itertools.pairwise(heights))
 
 
 def test_the_2msl_bracket_ends_with_time_wait() -> None:

@@ -50,6 +50,26 @@ def closing() -> Hand:
     return hand
 
 
+def of_data(hand: Hand, count: int) -> Hand:
+    """The client sends `count` times five bytes, and the server says with the reason of every second ACK that it has them."""
+    for number in range(count):
+        hand.arrive(110, "server", hand.send(100, "client", data(X + 1 + 5 * number, Y + 1, b"small")))
+    hand.send(110, "server", ack(Y + 1, X + 1 + 5 * count, why.ACK_SECOND))
+    return hand
+
+
+def test_an_ack_at_once_says_how_many_segments_it_is_for_and_nothing_of_their_size() -> None:
+    said = "2 segments with data have come since its last ACK, and it acknowledges them at once."
+    assert last(of_data(opened(), 2)).endswith(f": {said}")
+    assert last(of_data(opened(), 2), "zh").endswith("：自上次确认以来已收到 2 个带数据的报文段，于是立即确认。")
+    assert last(of_data(of_data(opened(), 1), 3)).endswith(f": {said.replace('2', '3')}")
+
+
+def test_an_ack_at_once_of_a_single_segment_speaks_of_no_other() -> None:
+    said = "it acknowledges what came at once, and does not wait for data that the ACK could ride on."
+    assert last(of_data(opened(), 1)).endswith(f": {said}")
+
+
 def test_a_syn_asks_to_open_and_takes_a_number() -> None:
     hand = Hand()
     hand.send(0, "client", syn())

@@ -81,6 +81,7 @@ class Known:
         self.arrived: list[int] = []
         self.scale = {"client": 0, "server": 0}
         self.states = {"client": State.CLOSED, "server": State.CLOSED}
+        self.heard = {"client": 0, "server": 0}  # segments with data that have come since the last ACK
 
     def fields(self, event: PacketEvent) -> dict[str, object]:
         """Flags and numbers from the bytes: IPv4 without options."""
@@ -103,6 +104,7 @@ class Known:
             self.sent[event.packet] = event
             self.order[event.host].append(event.packet)
             fields = self.fields(event)
+            self.heard[event.host] = 0 if "ack" in fields else self.heard[event.host]
             if fields["length"] or "SYN" in str(fields["flags"]) or "FIN" in str(fields["flags"]):
                 key = (event.host, event.seq)
                 self.attempts[key] = self.attempts.get(key, 0) + 1
@@ -110,6 +112,7 @@ class Known:
                 self.scale[event.host] = event.data[event.data.index(b"\x03\x03", 40) + 2]
         elif isinstance(event, SegmentDelivered):
             self.arrived.append(event.packet)
+            self.heard[event.host] += self.fields(event)["length"] != 0
         elif isinstance(event, StateChanged):
             self.states[event.host] = event.new
 
@@ -129,6 +132,7 @@ def expected(event: TraceEvent, known: Known) -> dict[str, object]:
             flags = str(facts["flags"]).split(",")
             facts["next"] = seq + taken + ("SYN" in flags) + ("FIN" in flags)
             facts["attempt"] = known.attempts.get((event.host, event.seq), 0) + 1
+            facts["count"] = known.heard[event.host]
             facts["window"] = event.window << known.scale[event.host] if "SYN" not in flags else event.window
         case SegmentLost():
             facts |= known.fields(event)
@@ -151,7 +155,9 @@ def expected(event: TraceEvent, known: Known) -> dict[str, object]:
         case Dropped():
             facts |= {"reason": DROPS[event.reason], **known.fields(known.sent[event.packet])}
         case Called():
-            facts |= {"call": event.call, "arguments": event.arguments, "result": event.result}
+            data, dots, count = event.arguments.partition("... ")
+            said = Text(event.arguments, f"{data}... 共 {count.removesuffix(' bytes')} 字节") if dots else event.arguments
+            facts |= {"call": event.call, "arguments": said, "result": event.result}
             facts |= {"blocked": Duration(event.time - event.started), "error": ERRORS.get(event.error)}
         case CongestionChanged():
             facts |= {"cause": CONGESTION_CAUSES[event.cause], "cwnd": event.cwnd, "ssthresh": event.ssthresh}

@@ -5,7 +5,7 @@ and what each side knows once the fate of each message is decided. The check its
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from synfin.channels.liveness import ANSWER, NEVER, QUESTION, SECOND, Learned, L
 from synfin.scenarios.knowledge import LINE, Side
 from synfin.scenarios.study import PICTURE_WIDTH, WIDTH, Part, Shown, Study, said, words
 from synfin.trace import svg
-from synfin.trace.cells import right, wrap
+from synfin.trace.cells import left, right, wrap
 from synfin.trace.cells import width as cells_of
 from synfin.trace.recorder import Trace
 from synfin.words import Text
@@ -125,6 +125,23 @@ class _Course:
         return Side(name, NAMES[1 - NAMES.index(name)], side.knowledge.hears, side.knowledge.heard)
 
 
+def play(run: Run, seed: int) -> None:
+    """Play `run`: fill in its steps. `seed` is for the numbers in the messages, which change nothing."""
+    _Course(run, seed).play()
+
+
+def together(steps: Sequence[Step | Verdict]) -> list[tuple[Step | Verdict, ...]]:
+    """What is drawn as one: two messages that were sent at the same time, which cross, or a step alone."""
+    found: list[tuple[Step | Verdict, ...]] = []
+    for step in steps:
+        last = found[-1][0] if found and len(found[-1]) == 1 else None
+        if isinstance(step, Step) and isinstance(last, Step) and last.sent == step.sent and last.sender != step.sender:
+            found[-1] = (last, step)
+        else:
+            found.append((step,))
+    return found
+
+
 def says(data: bytes, asked: set[int | None]) -> Text:
     """What a message says, as the story has it. `asked` are the numbers of questions so far; an answer may repeat one."""
     message = Message.unpack(data)
@@ -144,6 +161,10 @@ LAST: Final = Text("4", "是 4")
 AFTER: Final = Text("After message {number} ({sender}: {says})", "第 {number} 条消息（{sender}：{says}）之后")
 AFTER_LOST: Final = Text(
     "After message {number} ({sender}: {says}), which is lost", "第 {number} 条消息（{sender}：{says}，丢失）之后"
+)
+AFTER_BOTH: Final = Text(
+    "After messages {number} ({sender}: {says}) and {other} ({other_sender}: {other_says}), which cross",
+    "第 {number} 条（{sender}：{says}）与第 {other} 条消息（{other_sender}：{other_says}）交错，之后",
 )
 LOST: Final = Text("lost", "丢失")
 SECONDS: Final = Text("seconds", "秒")
@@ -172,9 +193,11 @@ BRIEF_ENDS: Final = {
 DESCRIPTION: Final = Text("Two lifelines and the messages between them", "两条生命线与其间的消息")
 
 LANE: Final = 30  # columns between the lifelines
+INSIDE: Final = LANE - 2
 X: Final = (250.0, PICTURE_WIDTH - 250.0)  # the lifelines, pixels
 HEIGHT: Final = 62.0  # of a message
 SLOPE: Final = 16.0
+STEEP: Final = 34.0  # of messages that cross
 ENDS: Final = 60.0  # height of a conclusion
 ROOM: Final = 170.0  # pixels beside a lifeline
 
@@ -189,12 +212,29 @@ class Check(Part):
         seconds = SECONDS.say(lang)
         lanes = " " * (LANE - 8)
         lines = [self.run.title.say(lang), "", f"{right(seconds, 10)}  {NAMES[0]}{lanes}{NAMES[1]}  {seconds}"]
-        for step in self.run.steps:
-            if isinstance(step, Step):
-                lines += ["", self._row(step, lang), *self._known(step, lang)]
-            else:
-                lines += ["", *(f"  {line}" for line in wrap(conclusion(step, lang), WIDTH - 2))]
+        for each in together(self.run.steps):
+            match each:
+                case (Step() as first, Step() as second):
+                    lines += ["", *self._crossed(first, second, lang), *_told(known_of_both(first, second, lang))]
+                case (Step() as step,):
+                    lines += ["", self._row(step, lang), *_told(known(step, lang))]
+                case (Verdict() as verdict,):
+                    lines += ["", *_told(conclusion(verdict, lang))]
         return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _crossed(first: Step, second: Step, lang: str) -> list[str]:
+        """Two messages that cross: both depart, then both arrive."""
+        ours, theirs = (first, second) if first.sender == NAMES[0] else (second, first)
+        there, back = f"-- {ours.says.say(lang)} ...", f"... {theirs.says.say(lang)} --"
+        ends = ("X" if theirs.arrives is None else "<", "X" if ours.arrives is None else ">")
+        times = ["" if step.arrives is None else at(step.arrives) for step in (theirs, ours)]
+        arrivals = left(f"{ends[0]}- ...", INSIDE // 2) + right(f"... -{ends[1]}", INSIDE // 2)
+        return [
+            f"{at(ours.sent):>10}    |{left(there, INSIDE)}|",
+            f"{'':>10}    |{right(back, INSIDE)}|   {at(theirs.sent)}",
+            f"{times[0]:>10}    |{arrivals}|   {times[1]}".rstrip(),
+        ]
 
     @staticmethod
     def _row(step: Step, lang: str) -> str:
@@ -208,50 +248,46 @@ class Check(Part):
         shaft = f"<---{lane}--" if arrives else f"  X-{lane}--"
         return f"{arrives:>10}    |{shaft}|   {sent}"
 
-    @staticmethod
-    def _known(step: Step, lang: str) -> list[str]:
-        return [f"  {line}" for line in wrap(known(step, lang), WIDTH - 2)]
-
     def svg(self, lang: str) -> str:
         body = [svg.words(24, 26, self.run.title.say(lang), 14, font_weight="bold")]
         y = 56.0
         body += [svg.words(x, y, name, 13, anchor="middle", font_weight="bold") for x, name in zip(X, NAMES, strict=True)]
         top = y = y + 12
-        for step in self.run.steps:
-            body += self._message(step, y, lang) if isinstance(step, Step) else self._end(step, y, lang)
-            y += HEIGHT if isinstance(step, Step) else ENDS
+        for each in together(self.run.steps):
+            match each:
+                case (Step() as first, Step() as second):
+                    body += self._crossing(first, second, y, lang)
+                    y += HEIGHT + STEEP - SLOPE
+                case (Step() as step,):
+                    body += self._message(step, y, lang)
+                    y += HEIGHT
+                case (Verdict() as verdict,):
+                    body += self._end(verdict, y, lang)
+                    y += ENDS
         lines = [svg.line(x, top, x, y, stroke=svg.PALE, stroke_width=4) for x in X]
         title = self.run.title.say(lang)
         return svg.document(PICTURE_WIDTH, y + 14, title, DESCRIPTION.say(lang), [*lines, *body])
 
     @staticmethod
     def _message(step: Step, y: float, lang: str) -> list[str]:
-        begin, end = (X[0] + 4, X[1] - 4) if step.sender == NAMES[0] else (X[1] - 4, X[0] + 4)
         y += 12
-        reach = 1.0 if step.arrives is not None else 0.8
-        tip_x, tip_y = begin + (end - begin) * reach, y + SLOPE * reach
-        color = svg.BLUE if step.arrives is not None else svg.RED
-        found = [
-            svg.line(begin, y, tip_x, tip_y, stroke=color, stroke_width=1.8),
-            svg.words(sum(X) / 2, y - 1, step.says.say(lang), 13, anchor="middle"),
-        ]
-        back = 9 if end < begin else -9
-        if step.arrives is None:
-            for down in (5, -5):
-                found.append(svg.line(tip_x - 5, tip_y - down, tip_x + 5, tip_y + down, stroke=color, stroke_width=2))
-            found.append(svg.words(tip_x - back, tip_y + 16, LOST.say(lang), 11, anchor="middle", fill=color))
-        else:
-            points = f"{tip_x:.1f},{tip_y:.1f} {tip_x + back:.1f},{tip_y - 4:.1f} {tip_x + back:.1f},{tip_y + 4:.1f}"
-            found.append(svg.tag("polygon", points=points, fill=color))
-        sides = (step.sent, step.arrives) if step.sender == NAMES[0] else (step.arrives, step.sent)
-        for index, (x, anchor, out) in enumerate(((X[0] - 12, "end", -1), (X[1] + 12, "start", 1))):
-            time = sides[index]
-            mine = step.before if step.sender == NAMES[index] else step.known[index]
-            at_y = y + (0 if step.sender == NAMES[index] else SLOPE) + 4
-            if time is not None:
-                found.append(svg.words(x, at_y, at(time), 11, anchor=anchor, fill=svg.GREY))
-            brief = BRIEFLY[mine.hears, mine.heard].say(lang)
-            found.append(svg.words(x + out * 48, at_y, brief, 12, anchor=anchor))
+        found = _arrow(step, y, SLOPE, 0.5, lang)
+        times = (step.sent, step.arrives) if step.sender == NAMES[0] else (step.arrives, step.sent)
+        for index, time in enumerate(times):
+            own = step.sender == NAMES[index]
+            mind = step.before if own else step.known[index]
+            found += _mind(index, y + (0 if own else SLOPE), time, mind, lang)
+        return found
+
+    @staticmethod
+    def _crossing(first: Step, second: Step, y: float, lang: str) -> list[str]:
+        """Two messages that cross: each side's sending, and below it what has come."""
+        y += 12
+        found = [*_arrow(first, y, STEEP, 0.25, lang), *_arrow(second, y, STEEP, 0.25, lang)]
+        for index, name in enumerate(NAMES):
+            own, other = (first, second) if first.sender == name else (second, first)
+            found += _mind(index, y, own.sent, own.before, lang)
+            found += _mind(index, y + STEEP, other.arrives, second.known[index], lang)
         return found
 
     @staticmethod
@@ -279,6 +315,40 @@ class Check(Part):
                 yield {"kind": "conclusion", "about": about, "at": step.at / SECOND, "text": conclusion(step, lang)}
 
 
+def _arrow(step: Step, y: float, slope: float, along: float, lang: str) -> list[str]:
+    """A message from the height `y` down by `slope`, its words over the part `along` of its way."""
+    begin, end = (X[0] + 4, X[1] - 4) if step.sender == NAMES[0] else (X[1] - 4, X[0] + 4)
+    reach = 1.0 if step.arrives is not None else 0.8
+    tip_x, tip_y = begin + (end - begin) * reach, y + slope * reach
+    color = svg.BLUE if step.arrives is not None else svg.RED
+    found = [
+        svg.line(begin, y, tip_x, tip_y, stroke=color, stroke_width=1.8),
+        svg.words(begin + (end - begin) * along, y + slope * along - 9, step.says.say(lang), 13, anchor="middle"),
+    ]
+    back = 9 if end < begin else -9
+    if step.arrives is None:
+        for down in (5, -5):
+            found.append(svg.line(tip_x - 5, tip_y - down, tip_x + 5, tip_y + down, stroke=color, stroke_width=2))
+        found.append(svg.words(tip_x - back, tip_y + 16, LOST.say(lang), 11, anchor="middle", fill=color))
+    else:
+        points = f"{tip_x:.1f},{tip_y:.1f} {tip_x + back:.1f},{tip_y - 4:.1f} {tip_x + back:.1f},{tip_y + 4:.1f}"
+        found.append(svg.tag("polygon", points=points, fill=color))
+    return found
+
+
+def _mind(index: int, y: float, time: int | None, mind: Side, lang: str) -> list[str]:
+    """Beside a lifeline: when something was sent or came (None: it did not), and what the side knows then, briefly."""
+    x, anchor, out = ((X[0] - 12, "end", -1), (X[1] + 12, "start", 1))[index]
+    found = [] if time is None else [svg.words(x, y + 4, at(time), 11, anchor=anchor, fill=svg.GREY)]
+    brief = BRIEFLY[mind.hears, mind.heard].say(lang)
+    return [*found, svg.words(x + out * 48, y + 4, brief, 12, anchor=anchor)]
+
+
+def _told(sentence: str) -> list[str]:
+    """A sentence below a drawing of text."""
+    return [f"  {line}" for line in wrap(sentence, WIDTH - 2)]
+
+
 def at(time: int) -> str:
     """Seconds with three decimals."""
     return f"{time / SECOND:.3f}"
@@ -290,6 +360,15 @@ def known(step: Step, lang: str) -> str:
         lang, number=step.number, sender=step.sender, says=step.says.say(lang)
     )
     return LINE.say(lang, after=after, first=step.known[0].say(lang), second=step.known[1].say(lang))
+
+
+def known_of_both(first: Step, second: Step, lang: str) -> str:
+    """What both sides know after two messages that cross, in words."""
+    after = AFTER_BOTH.say(
+        lang, number=first.number, sender=first.sender, says=first.says.say(lang),
+        other=second.number, other_sender=second.sender, other_says=second.says.say(lang),
+    )  # fmt: skip
+    return LINE.say(lang, after=after, first=second.known[0].say(lang), second=second.known[1].say(lang))
 
 
 def conclusion(verdict: Verdict, lang: str) -> str:
@@ -326,7 +405,7 @@ def runs(seed: int) -> list[Run]:
         Run(TITLES[4], askers=NAMES),
     ]  # fmt: skip
     for run in found:
-        _Course(run, seed).play()
+        play(run, seed)
     return found
 
 

@@ -14,10 +14,12 @@ from synfin.channels.errors import ChannelError, ChannelTimeout
 from synfin.channels.framing import Framing, LengthHeader
 from synfin.channels.heartbeat import NEVER, SECOND
 from synfin.channels.life import LifeSettings
+from synfin.scenarios.speaking import name_calls, name_life, name_turns
 from synfin.scenarios.stage import LIMIT, PORT, Scenario, Stage
 from synfin.sim.runner import run
 from synfin.sim.world import World
 from synfin.stack.addresses import make_key
+from synfin.trace.recorder import HostRecorder
 from synfin.words import Text
 
 FRAMING: Final[Framing] = LengthHeader(4)
@@ -108,14 +110,14 @@ async def _ask(stage: Stage, channel: exchangeaio.ExchangeChannel, question: byt
     host = stage.client
     name = channel.transport.get_extra_info("sockname")
     key = make_key(stage.server.addresses[0], PORT, host.addresses[0], name[1])
-    began = host.now()
+    observer = host.stack.observer
+    assert isinstance(observer, HostRecorder), "a scenario is played to be seen"
+    began, begun = host.now(), observer.begins()
     try:
         result, error = (await channel.ask(question, timeout)).decode(), 0
     except ChannelTimeout:
         result, error = "", errno.ETIMEDOUT
-    observer = host.stack.observer
-    if observer is not None:
-        observer.called(host.now(), key, "ask", f"{question.decode()}, {timeout:g} s", began, result, error)
+    observer.returned(host.now(), key, "ask", f"{question.decode()}, {timeout:g} s", began, result, error, begun)
 
 
 def sync_timeout(stage: Stage) -> None:
@@ -217,16 +219,19 @@ EXCHANGING: Final = (
         name="long-connection",
         title=Text("A long connection: heartbeat between two exchanges", "长连接：两次交换之间有心跳，最后告别"),
         build=long_connection,
+        messages=name_life,
     ),
     Scenario(
         name="sync-timeout",
         title=Text("A call gives up; its late answer is no other's", "同步调用超时，迟到的回答不会错配给下一次"),
         build=sync_timeout,
+        messages=name_calls,
     ),
     Scenario(
         name="pipelined",
         title=Text("Two questions at once, the second answered first", "两个问题同时在途，第二个先得到回答"),
         build=pipelined,
+        messages=name_calls,
     ),
     Scenario(
         name="duplex",
@@ -237,6 +242,7 @@ EXCHANGING: Final = (
         name="half-duplex",
         title=Text("Half duplex: one speaks at a time, and a tie", "半双工：轮流说话；同时要求时按规则定"),
         build=half_duplex,
+        messages=name_turns,
     ),
     Scenario(
         name="simplex",

@@ -17,6 +17,7 @@ from synfin.sim.host import SimHost
 from synfin.sim.link import Link
 from synfin.sim.program import Socket
 from synfin.sim.world import World
+from synfin.trace.messages import Naming, name_messages
 from synfin.words import Text
 
 PORT: Final = 80
@@ -78,6 +79,7 @@ class Scenario:
     `build` sets the stage: programs, faults. `config` is both hosts' TcpConfig, `changes` what is changed in it for one of
     them, by name. `mtu` is the link's, in bytes. `knowledge` asks for knowledge.py's lines after the ladder. `numbers_apart` is
     how far a second connection's numbers lie behind the first's where those are given; 0 leaves them to RFC 6528.
+    `messages` names what the programs say to each other, where their messages have a header (trace.messages).
     """
 
     name: str
@@ -88,6 +90,7 @@ class Scenario:
     mtu: int = 1500
     knowledge: bool = False
     numbers_apart: int = 0
+    messages: Naming | None = None
 
     def play(self, *, seed: int = 1, loss: float = 0.0, delay: float = DELAY, isn: Isn = None) -> World:
         """Play it to its end and return the world, with its `trace` and `replay_hash`.
@@ -105,6 +108,8 @@ class Scenario:
         with world:
             self.build(Stage(world, hosts[0], hosts[1], link, delay, numbers))
             world.run(LIMIT)
+        if self.messages is not None and world.trace is not None:
+            name_messages(world.trace, self.messages)
         return world
 
     def _numbers(self, first: int) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class Half:
 
     __slots__ = (
         "active", "answered", "arrived", "attempts", "peer_fin", "peer_fin_acked", "peer_isn", "read", "refused", "timed_out",
+        "unacked",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Half:
         self.arrived: Segment | None = None  # the latest
         self.refused = False  # it was not taken
         self.timed_out = False  # a timer has run out since it last sent
+        self.unacked = 0  # segments with data that have come since its last ACK
 
 
 class Way:
@@ -165,6 +167,8 @@ class Context:
         half = self.half(event.host, event.connection)
         half.timed_out = False
         segment = event.segment
+        if segment.flags & ACK:
+            half.unacked = 0
         if segment.flags & SYN:
             way.isn = segment.seq
         if segment.length:
@@ -187,6 +191,7 @@ class Context:
         segment = sent.segment
         half = self.half(event.host, event.connection)
         half.arrived, half.refused = segment, False
+        half.unacked += bool(segment.payload)
         if segment.flags & SYN:
             half.peer_isn = segment.seq
         if segment.flags & FIN:

@@ -7,12 +7,13 @@ them as frozen, a frozen dataclass costs four times as much to make.
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from synfin.engine.errors import DropReason
 from synfin.engine.segment import REASON_NAMES, RETRANSMISSIONS, SYN, Segment, flag_names
 from synfin.engine.state import State, Trigger
 from synfin.wire.packet import PacketView, describe
+from synfin.words import Text
 
 INJECTED: Final = -1  # the `reason` of a packet that no stack of this run built: it turned up in the network
 
@@ -42,6 +43,13 @@ def connection_name(key: bytes) -> str:
         return endpoint_name(*local)
     first, second = sorted((remote, local))
     return f"{endpoint_name(*first)} {endpoint_name(*second)}"
+
+
+class Carried(NamedTuple):
+    """A message of the programs' own protocol: its name there (`ASK 2`), and what its sender says by it (messages.py)."""
+
+    name: str
+    means: Text
 
 
 @dataclass(slots=True)
@@ -110,10 +118,12 @@ class PacketEvent(TraceEvent):
 
 @dataclass(slots=True)
 class SegmentSent(PacketEvent):
-    """`host` put a packet on the network. `reason` is why (engine.segment), or INJECTED."""
+    """`host` put a packet on the network. `reason` is why (engine.segment), or INJECTED; `carries` are the messages that begin
+    in it, where they have names (messages.py)."""
 
     kind: ClassVar[str] = "segment sent"
     reason: int = INJECTED
+    carries: tuple[Carried, ...] = ()
 
     @property
     def retransmission(self) -> bool:
@@ -208,7 +218,12 @@ class CongestionChanged(TraceEvent):
 
 @dataclass(slots=True)
 class Called(TraceEvent):
-    """An application's call returned at `time`, having begun at `started`; `error` is an errno, 0 for success."""
+    """An application's call returned at `time`, having begun at `started`; `error` is an errno, 0 for success.
+
+    `begun` tells exactly where it began, where its program said so as it did (recorder.HostRecorder.begins): how many events
+    were told before it, and how many calls had begun so before. None where only the time is known. `carries` are the messages
+    that begin in what it sent, where they have names (messages.py).
+    """
 
     kind: ClassVar[str] = "called"
     call: str
@@ -216,6 +231,8 @@ class Called(TraceEvent):
     started: int
     result: str
     error: int
+    begun: tuple[int, int] | None = None
+    carries: tuple[Carried, ...] = ()
 
     @property
     def blocked(self) -> int:
@@ -316,4 +333,6 @@ def event_to_json(event: TraceEvent, relative: tuple[int, int] | None = None) ->
         except ValueError as error:  # ParseError: the network may have carried anything
             out.update(packet=event.packet, peer=event.peer, unreadable=str(error), bytes=event.data.hex())
     out.update(_own_json(event))
+    if isinstance(event, SegmentSent | Called) and event.carries:
+        out["messages"] = [carried.name for carried in event.carries]
     return out

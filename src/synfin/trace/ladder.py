@@ -12,7 +12,7 @@ from typing import Final
 from synfin.engine.sack import tells_duplicate
 from synfin.engine.segment import ACK, SYN, URG, flag_names
 from synfin.engine.state import State
-from synfin.trace.context import Context
+from synfin.trace.context import Context, readable
 from synfin.trace.events import (
     INJECTED,
     Called,
@@ -60,6 +60,7 @@ class _Builder:
         self.arrivals: dict[int, Item] = {}
         self.copies: dict[int, int] = {}
         self.said: dict[int, Sentence] = {}
+        self.ports = [self._ports(host) for host in self.hosts]
         self.lanes = (self._lane(LEFT), self._lane(RIGHT))
         self.current = [lane.begins for lane in self.lanes]
         self.waiting: list[list[int]] = [[], []]  # state changes that no row shows yet
@@ -84,10 +85,21 @@ class _Builder:
     def _lane(self, side: int) -> Lane:
         """A lifeline; its first change of state tells what the state was before."""
         host = self.hosts[side]
+        more = [*self.ports[side][1:2], *[".."][: len(self.ports[side]) - 2]]
+        end = ",".join([self.ends[side], *more])
         for event in self.trace:
             if isinstance(event, StateChanged) and event.host == host and self._ours(event):
-                return Lane(host, self.ends[side], event.old)
-        return Lane(host, self.ends[side], State.CLOSED)
+                return Lane(host, end, event.old)
+        return Lane(host, end, State.CLOSED)
+
+    def _ports(self, host: str) -> list[str]:
+        """The ports that `host` sends from in this ladder, in the order of use; what it did not send itself is left out."""
+        found: dict[str, None] = {}
+        for event in self.trace:
+            if isinstance(event, SegmentSent) and event.host == host and event.connection in self.names:
+                if event.reason != INJECTED and readable(event):
+                    found[str(event.view.source_port)] = None
+        return list(found)
 
     def _side(self, host: str) -> int | None:
         return self.hosts.index(host) if host in self.hosts else None
@@ -173,11 +185,15 @@ class _Builder:
             options.append("sack")
         if segment.flags & SYN and segment.has_timestamps:
             options.append("ts")
+        if segment.flags & SYN and len(self.ports[side]) > 1:
+            options.append(f"port={event.view.source_port}")
         if segment.flags & URG:
             options.append(f"urg={self.context.seq(event) + segment.urgent}")
         for place, (left, right) in enumerate(self.context.sacks(event)):
             again = not place and tells_duplicate(segment.sacks, segment.ack)
             options.append(f"{'dsack' if again else 'sack'}={left}:{right}")
+        if event.carries:
+            options.append(" + ".join(carried.name for carried in event.carries))
         return Arrow(
             sender=side,
             packet=event.packet,
@@ -341,7 +357,7 @@ class _Builder:
 def _short_call(event: Called) -> tuple[str, str]:
     """A call and its result as the narrow columns have them: what is sent is told in the sentences."""
     result = errno.errorcode.get(event.error, str(event.error)) if event.error else event.result
-    arguments = event.arguments
+    arguments = ", ".join(carried.name for carried in event.carries) or event.arguments
     if len(arguments) > (LONGEST_DATA if arguments.startswith(("b'", 'b"')) else LONGEST_ARGUMENT):
         arguments = ".."
     call = f"{event.call}({arguments})"

@@ -32,7 +32,9 @@ def call_places(events: Sequence[TraceEvent]) -> dict[int, list[tuple[int, Calle
         if not isinstance(event, Called):
             continue
         place = index
-        if event.blocked:
+        if event.begun is not None:
+            place = event.begun[0]
+        elif event.blocked:
             place = bisect_left(times, event.started)
             before = previous.get(event.host, 0)
             if before and times[before - 1] <= event.started:
@@ -42,7 +44,15 @@ def call_places(events: Sequence[TraceEvent]) -> dict[int, list[tuple[int, Calle
                 place -= 1
         places.setdefault(place, []).append((index, event))
         previous[event.host] = index + 1
+    for calls in places.values():
+        calls.sort(key=_beginning)
     return places
+
+
+def _beginning(numbered: tuple[int, Called]) -> tuple[bool, int, int]:
+    """The order of calls at one place: those that said so as they began, then the others, which were told after that."""
+    index, event = numbered
+    return event.begun is None, 0 if event.begun is None else event.begun[1], index
 
 
 def _follows_from(event: TraceEvent, call: Called) -> bool:

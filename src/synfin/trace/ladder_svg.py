@@ -26,7 +26,9 @@ TEXT_ROOM: Final = TEXT[0] - TIME[0] - 10
 MARGIN: Final = 28.0
 RADIUS: Final = 9.0
 REACH: Final = 0.82  # how far a lost segment comes
-SMALL_CELL: Final = 6.33  # a character of the words below a shaft
+SMALL_CELL: Final = 6.41  # a character of the words below a shaft
+SMALL_LINE: Final = 13.0  # from one line of them to the next
+HALF: Final = 0.43  # of a shaft's length: the room from where its words begin to where another one cuts it
 
 TITLE: Final = Text("Ladder of a TCP connection", "TCP 连接的梯形图")
 DESCRIPTION: Final = Text(
@@ -210,19 +212,29 @@ class _Picture:
         turn = f"rotate({tilt:.1f} {cx:.1f} {cy:.1f})"
         above = [f"seq={arrow.seq}"]
         below = [f"win={arrow.window}", f"len={arrow.length}", *arrow.options]
-        if arrow.ack is not None:
-            crowded = near and (self.ladder.absolute or arrow.ack > 9999 or arrow.seq > 9999)
-            (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
         length = math.hypot(x2 - x1, y2 - y1)
-        under = _fitting(below, length / 2 if shaft.crossed else 0.94 * length)
+        room = HALF * length if shaft.crossed else length
+        size = 11.0 if shaft.crossed else 12.5
+        if arrow.ack is not None:
+            whole = f"{arrow.flags}  seq={arrow.seq}  ack={arrow.ack}"
+            crowded = near and (self.ladder.absolute or svg.text_width(whole, size, mono=True) > HALF * length)
+            (below if crowded else above).insert(0 if crowded else 1, f"ack={arrow.ack}")
+        if shaft.crossed:
+            *under, last = _in_lines(below, room)
+        else:
+            under, last = [], _fitting(below, 0.94 * length)
         remarks = self._remarks(arrow)
-        fits = width(f"{under}  {remarks}") * SMALL_CELL <= (length / 2 if shaft.crossed else length)
+        fits = width(f"{last}  {remarks}") * SMALL_CELL <= room
         # Else above, where there are fewer words; where arrows cross, in a line of its own, clear of the other's words.
         beside, over = (remarks if fits else ""), (remarks if not fits and not shaft.crossed else "")
-        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), 12.5, color, anchor, turn, (over, color)))
-        self.body.append(self._label(cx, cy + 14, "", under, 10.5, svg.GREY, anchor, turn, (beside, color)))
+        self.body.append(self._label(cx, cy - 6, arrow.flags, "  ".join(above), size, color, anchor, turn, (over, color)))
+        for down, said in enumerate([*under, last]):
+            row = cy + 14 + SMALL_LINE * down
+            with_it = beside if down == len(under) else ""
+            self.body.append(self._label(cx, row, "", said, 10.5, svg.GREY, anchor, turn, (with_it, color)))
         if remarks and not fits and shaft.crossed:
-            self.body.append(self._label(cx, cy + 27, "", "", 10.5, color, anchor, turn, (remarks, color)))
+            row = cy + 14 + SMALL_LINE * (len(under) + 1)
+            self.body.append(self._label(cx, row, "", "", 10.5, color, anchor, turn, (remarks, color)))
 
     def _label(
         self, x: float, y: float, flags: str, said: str, size: float, color: str, anchor: str, turn: str,
@@ -393,6 +405,17 @@ class _Picture:
                 self.body.append(svg.words(MARGIN + 30, y, text, 13))
             y += 6
         return y
+
+
+def _in_lines(words: list[str], room: float) -> list[str]:
+    """The words in as few lines of `room` pixels as they need."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if width(f"{lines[-1]} {word}") * SMALL_CELL <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def _fitting(words: list[str], room: float) -> str:

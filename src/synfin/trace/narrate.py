@@ -5,6 +5,7 @@ of its own. Each sentence keeps its facts beside its words, so that a test can c
 """
 
 import errno
+import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -38,6 +39,7 @@ from synfin.words import Text
 Fact = str | int | Text | Duration
 SILENT_TIMERS: Final = ("delayed ACK", "2MSL")  # the ACK, or the change of state, that follows says it all
 
+LONG_DATA: Final = re.compile(r"(b['\"].*)\.\.\. (\d+) bytes")  # what a call sends, more than is shown
 AWAIT_ACK_OF_FIN: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
@@ -108,6 +110,10 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
     if segment.payload:
         facts["length"] = event.length
         parts.append(p.WITH_BYTE if event.length == 1 else p.WITH_BYTES)
+    if event.carries:
+        names = [carried.name for carried in event.carries]
+        facts["messages"] = Text(", ".join(names), "、".join(names))
+        parts.append(p.WITH_MESSAGES)
     if segment.flags & URG:
         facts["urgent"] = facts["seq"] + segment.urgent if isinstance(facts["seq"], int) else 0
         parts.append(p.WITH_URGENT)
@@ -116,6 +122,8 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
         facts["window"] = context.window(event)
     if "{peer}" in reason.en:
         facts["peer"] = event.peer
+    if "{count}" in reason.en:
+        facts["count"] = context.half(event.host, event.connection).unacked
     if "{next}" in reason.en:
         facts["next"] = context.next(event)
     if "{attempt}" in reason.en:
@@ -147,6 +155,8 @@ def _reason(event: SegmentSent, context: Context) -> Text:
             return p.ACK_WINDOW_CLOSED
         case why.ACK_DUPLICATE if _fills_gap(event, half):
             return p.ACK_FILLS_GAP
+        case why.ACK_SECOND if half.unacked > 1:
+            return p.ACK_OF_SEVERAL
         case why.RETRANSMIT_HANDSHAKE if event.flags & ACK and not half.timed_out:
             return p.SYN_ACK_ASKED_AGAIN
         case why.RESET_ABORT if _unread(event, half) > 0:
@@ -333,7 +343,7 @@ def _dropped(event: TraceEvent, context: Context) -> Sentence | None:
 
 def _called(event: TraceEvent, context: Context) -> Sentence | None:
     assert isinstance(event, Called)
-    facts: dict[str, Fact] = {"who": event.host, "call": event.call, "arguments": event.arguments}
+    facts: dict[str, Fact] = {"who": event.host, "call": event.call, "arguments": _arguments(event)}
     parts = [p.CALLS]
     if event.blocked:
         facts["blocked"] = Duration(event.blocked)
@@ -348,7 +358,22 @@ def _called(event: TraceEvent, context: Context) -> Sentence | None:
         parts.append(p.CALL_END if event.call == "recv" and event.result == "0" else p.CALL_RESULT)
     elif event.blocked:
         parts.append(p.CALL_SUCCEEDED)
+    if event.carries:
+        means = [carried.means for carried in event.carries]
+        facts["means"] = Text("; ".join(each.en for each in means), "；".join(each.zh for each in means))
+        parts += [p.COLON, Text("{means}", "{means}")]
     return Sentence(event, joined(*parts, p.STOP), facts)
+
+
+def _arguments(event: Called) -> Fact:
+    """What a call is given: the names of the messages it sends where they have some; else as it was told, its words in both
+    languages."""
+    if event.carries:
+        return ", ".join(carried.name for carried in event.carries)
+    long = LONG_DATA.fullmatch(event.arguments)
+    if long is None:
+        return event.arguments
+    return Text(*(p.CALL_BYTES.say(lang, data=long[1], count=long[2]) for lang in ("en", "zh")))
 
 
 def _fault(event: TraceEvent, context: Context) -> Sentence | None:

@@ -50,6 +50,7 @@ TURNS_UP: Final = Text(
 WITH_ACK: Final = Text(", ack {ack}", "，确认号 {ack}")
 WITH_BYTES: Final = Text(", {length} bytes", "，数据 {length} 字节")
 WITH_BYTE: Final = Text(", {length} byte", "，数据 {length} 字节")
+WITH_MESSAGES: Final = Text(" ({messages})", "（{messages}）")
 WITH_URGENT: Final = Text(", urgent before number {urgent}", "，紧急数据到序号 {urgent} 之前为止")
 WITH_WINDOW: Final = Text(", window {window}", "，窗口 {window}")
 CAME_TWICE: Final = Text("; {again} has come twice", "；{again} 收到了两次")
@@ -90,8 +91,8 @@ REASONS: Final[dict[int, Text]] = {
         "确认收到的内容；没有数据可以捎带这个确认",
     ),
     why.ACK_SECOND: Text(
-        "at least every second full-sized segment is acknowledged at once",
-        "至少每隔一个满长报文段就要立即确认",
+        "it acknowledges what came at once, and does not wait for data that the ACK could ride on",
+        "立即确认收到的内容，不等待可以捎带确认的数据",
     ),
     why.ACK_WINDOW_UPDATE: Text(
         "a window update, for the application has read, and {window} bytes have room again",
@@ -200,6 +201,10 @@ DATA_ON_THIRD: Final = Text(
 ACK_FILLS_GAP: Final = Text(
     "what came fills a gap, so it says at once that it has everything before {ack}",
     "收到的填补了空缺，所以立即说明 {ack} 之前的都已收到",
+)
+ACK_OF_SEVERAL: Final = Text(
+    "{count} segments with data have come since its last ACK, and it acknowledges them at once",
+    "自上次确认以来已收到 {count} 个带数据的报文段，于是立即确认",
 )
 ACK_WINDOW_CLOSED: Final = Text(
     "its window is closed, so it takes nothing and says again that it waits for {ack}",
@@ -443,6 +448,7 @@ CALL_END: Final = Text(
     " returns {result}: the stream has ended, the peer sends nothing more",
     "返回 {result}：数据流已结束，对方不再发送",
 )
+CALL_BYTES: Final = Text("{data}... {count} bytes", "{data}... 共 {count} 字节")
 CALL_FAILED: Final = Text(" fails with {error}", "失败：{error}")
 
 # Faults.

@@ -73,10 +73,10 @@ class Plot:
     spans: tuple[Span, ...] = field(default=())
 
 
-def short(value: float) -> str:
-    """`value` in few characters: 0.25, 12, 3.4k, 12M."""
+def short(value: float, kilo: float = 1e4) -> str:
+    """`value` in few characters: 0.25, 12, 3.4k, 12M; in thousands (`k`) from `kilo` on."""
     size = abs(value)
-    for limit, factor, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+    for limit, factor, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (kilo, 1e3, "k")):
         if size >= limit:
             return f"{value / factor:.3g}{letter}"
     if size >= 100 or value == int(value):
@@ -84,11 +84,19 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def tick_names(values: Sequence[float]) -> list[str]:
+    """How the ticks of one axis are written: all thousands alike, so not 1000 beside 10k."""
+    kilo = 1e3 if max(map(abs, values), default=0.0) >= 1e4 else 1e4
+    return [short(value, kilo) for value in values]
+
+
 def ticks(low: float, high: float, log: bool = False) -> list[float]:
-    """Round numbers between `low` and `high`, about five; powers of ten on a log scale."""
+    """Round numbers between `low` and `high`, about five; powers of ten on a log scale, and the scale's ends
+    where it has fewer than two of these."""
     if log:
-        first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-        return [10.0**power for power in range(first, last + 1)]
+        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+        powers = [10.0**power for power in range(first, last + 1)]
+        return powers if len(powers) > 1 else sorted({low, *powers, high})
     step = 10 ** math.floor(math.log10((high - low) / 5))
     for factor in (1, 2, 5, 10):
         if (high - low) / (step * factor) <= 6:
@@ -96,6 +104,12 @@ def ticks(low: float, high: float, log: bool = False) -> list[float]:
             break
     first_tick = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first_tick, math.floor(high / step + 1e-9) + 1)]
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5, 10 ... times a power of ten that is not less than `value`."""
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return next((power * factor for factor in (1, 2, 5) if value <= power * factor * (1 + 1e-9)), power * 10)
 
 
 class _Scale:
@@ -107,7 +121,7 @@ class _Scale:
         low = min(values, default=1.0) if axis.low is None else axis.low
         high = max(values, default=low + 1) if axis.high is None else axis.high
         if axis.log:
-            low, high = 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high))
+            low, high = 1 / _round_up(1 / low), _round_up(high)
         elif from_zero and axis.low is None:
             low = min(0.0, low)
         if high <= low:
@@ -155,14 +169,16 @@ def plot_elements(plot: Plot, lang: str) -> list[str]:
         left, right = across.at(span.begin), across.at(span.end)
         body.append(svg.rect(left, HEAD, right - left, HEIGHT, fill="#fdecea"))
         body.append(svg.words((left + right) / 2, HEAD + 13, span.name.say(lang), 11, anchor="middle", fill=svg.RED))
-    for value in ticks(up.low, up.high, up.log):
+    values = ticks(up.low, up.high, up.log)
+    for value, name in zip(values, tick_names(values), strict=True):
         y = up.at(value)
         body.append(svg.line(LEFT, y, WIDTH - RIGHT, y, stroke=svg.PALE, stroke_width=0.7))
-        body.append(svg.words(LEFT - 8, y + 4, short(value), 11, anchor="end", fill=svg.GREY))
-    for value in ticks(across.low, across.high, across.log):
+        body.append(svg.words(LEFT - 8, y + 4, name, 11, anchor="end", fill=svg.GREY))
+    values = ticks(across.low, across.high, across.log)
+    for value, name in zip(values, tick_names(values), strict=True):
         x = across.at(value)
         body.append(svg.line(x, HEAD + HEIGHT, x, HEAD + HEIGHT + 5, stroke=svg.GREY))
-        body.append(svg.words(x, HEAD + HEIGHT + 18, short(value), 11, anchor="middle", fill=svg.GREY))
+        body.append(svg.words(x, HEAD + HEIGHT + 18, name, 11, anchor="middle", fill=svg.GREY))
     body.append(svg.line(LEFT, HEAD + HEIGHT, WIDTH - RIGHT, HEAD + HEIGHT, stroke=svg.GREY))
     body.append(svg.words((LEFT + WIDTH - RIGHT) / 2, HEAD + HEIGHT + 35, plot.x.label.say(lang), 12, anchor="middle"))
     middle = HEAD + HEIGHT / 2

@@ -46,6 +46,7 @@ class Trace:
         self._names: dict[bytes, str] = {}  # key -> connection_name(key): asked for with each packet
         self._arrived: dict[str, tuple[int, int, str]] = {}  # host -> (time, packet, connection) of the latest arrival
         self._sent_as: dict[int, str] = {}  # packet -> connection, which corruption may hide
+        self._begun = 0  # calls that have said that they begin
 
     def __len__(self) -> int:
         return len(self.events)
@@ -189,7 +190,20 @@ class HostRecorder(Observer):
     def called(
         self, now: int, key: bytes, call: str, arguments: str, started: int, result: str, error: int
     ) -> None:
-        event = Called(now, self._host, self._trace.name(key), call, arguments, started, result, error)
+        self.returned(now, key, call, arguments, started, result, error, None)
+
+    def begins(self) -> tuple[int, int]:
+        """A call of a program begins: where, for `returned`. Of two calls at one time the first to ask is shown first."""
+        trace = self._trace
+        trace._begun += 1
+        return len(trace.events), trace._begun
+
+    def returned(
+        self, now: int, key: bytes, call: str, arguments: str, started: int, result: str, error: int,
+        begun: tuple[int, int] | None,
+    ) -> None:  # fmt: skip
+        """As `called` (engine.observe), with what `begins` gave as the call began."""
+        event = Called(now, self._host, self._trace.name(key), call, arguments, started, result, error, begun)
         if call == "socket":
             self._made.append(event)
         elif call == "bind" or (call == "close" and not key):

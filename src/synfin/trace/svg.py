@@ -25,6 +25,10 @@ GREY: Final = "#667685"
 PALE: Final = "#cbd2d9"
 PAPER: Final = "#ffffff"
 STACK_GAP: Final = 18.0  # pixels between pictures that stand one under the other
+TITLE_TOP: Final = 38.0  # the baseline of the title over such a pile, pixels
+TITLE_LEFT: Final = 24.0
+TITLE_SIZE: Final = 18.0
+TITLE_LINE: Final = 24.0
 RED: Final = "#c62828"
 ORANGE: Final = "#b45309"
 BLUE: Final = "#1d4ed8"
@@ -128,11 +132,15 @@ def inside(picture: str, number: int) -> tuple[str, float, float]:
 
 
 def stack(pictures: Sequence[str], title: str, description: str) -> str:
-    """Several whole files made by `document`, one under the other, as one."""
+    """Several whole files made by `document`, one under the other below the title, as one."""
     body: list[str] = []
-    width = height = 0.0
-    for number, picture in enumerate(pictures, 1):
-        element, wide, high = inside(picture, number)
+    inner = [inside(picture, number) for number, picture in enumerate(pictures, 1)]
+    width, height = max((wide for _, wide, _ in inner), default=0.0), TITLE_TOP
+    for text in wrap_pixels(title, TITLE_SIZE * 1.13, width - 2 * TITLE_LEFT):  # bold takes more
+        body.append(words(TITLE_LEFT, height, text, TITLE_SIZE, font_weight=600))
+        height += TITLE_LINE
+    height -= TITLE_LINE - STACK_GAP
+    for element, _, high in inner:
         body.append(tag("g", element, transform=f"translate(0 {height:.0f})"))
-        width, height = max(width, wide), height + high + STACK_GAP
+        height += high + STACK_GAP
     return document(width, height, title, description, body)

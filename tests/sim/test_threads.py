@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 import http.client
 import http.server
+import importlib.abc
+import importlib.machinery
 import queue
 import select
 import socket
@@ -451,3 +453,40 @@ def test_a_lock_made_in_a_run_is_a_lock_like_any_other_afterwards() -> None:
     waiting.join(5)
     assert not waiting.is_alive()
     assert lock.locked()
+
+
+def test_what_a_run_imports_for_the_first_time_changes_nothing_of_its_order() -> None:
+    """The next run in the same process finds it imported, and has to go as the first one did."""
+
+    def main(world: World) -> list[int]:
+        went: list[int] = []
+
+        def work(number: int) -> None:
+            importlib.import_module("this_is_imported_in_a_run")
+            with lock:
+                went.append(number)
+
+        lock = threading.Lock()
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return went
+
+    class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+        def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+            return importlib.machinery.ModuleSpec(name, self) if name == "this_is_imported_in_a_run" else None
+
+        def exec_module(self, module: Any) -> None:
+            pass
+
+    finder = Finder()
+    sys.meta_path.append(finder)
+    try:
+        orders = [run_with_hash(main, seed) for seed in (7, 7, 8)]
+    finally:
+        sys.meta_path.remove(finder)
+        sys.modules.pop("this_is_imported_in_a_run", None)
+    assert orders[0] == orders[1]
+    assert orders[0][0] != orders[2][0]

@@ -6,8 +6,10 @@ that use _thread itself.
 """
 
 import contextlib
+import importlib
 import queue
 import ssl
+import sys
 import threading
 import time
 from _thread import allocate_lock, get_ident
@@ -27,6 +29,7 @@ from synfin.sockets.descriptors import current_descriptors
 from synfin.sockets.patching import replaced, selecting
 from synfin.sockets.readiness import Polling
 
+_IMPORTING: Final = vars(importlib._bootstrap)
 _REAL_RLOCK: Final = threading.RLock
 _REAL_IS_ALIVE: Final = threading.Thread.is_alive
 _REAL_SLEEP: Final = time.sleep
@@ -36,12 +39,14 @@ class WorldLock:
     """threading.Lock among threads of a world; among others, after the run for example, a lock like any other.
 
     A thread that is ending cannot wait for one that another holds: it gets ThreadEnded, and may release it all the same, as
-    Condition.wait's callers do, which changes nothing."""
+    Condition.wait's callers do, which changes nothing. `turns`: whoever takes it lets others go first where the seed says so.
+    """
 
-    __slots__ = ("__weakref__", "_lock", "_missed", "_threads", "_waiting")
+    __slots__ = ("__weakref__", "_lock", "_missed", "_threads", "_turns", "_waiting")
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: Threads, *, turns: bool = True) -> None:
         self._threads = threads
+        self._turns = turns
         self._lock = allocate_lock()
         self._waiting: deque[Bell] = deque()
         self._missed: list[WorldThread | None] = []  # who was to have it and was ending
@@ -53,7 +58,7 @@ class WorldLock:
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
         try:
-            if blocking and timing.world() is self._threads.world:
+            if blocking and self._turns and timing.world() is self._threads.world:
                 self._threads.turn("a lock")
             return self._attempt() or (blocking and self._wait(timeout))
         except ThreadEnded:
@@ -131,7 +136,10 @@ def _replacements(threads: Threads) -> list[tuple[Any, str, Any]]:
         return timing.world() is threads.world
 
     def lock() -> Any:
-        return WorldLock(threads) if here() else allocate_lock()
+        if not here():
+            return allocate_lock()
+        # What one run imports the next one finds imported: an import has no say in who goes next.
+        return WorldLock(threads, turns=sys._getframe(1).f_globals is not _IMPORTING)
 
     def rlock(*arguments: Any) -> Any:
         return WorldRLock(*arguments) if here() else _REAL_RLOCK(*arguments)

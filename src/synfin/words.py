@@ -21,6 +21,11 @@ class Text(NamedTuple):
         return text.format_map(facts) if "{" in text or "}" in text else text
 
 
+def literal(en: str, zh: str) -> Text:
+    """Words that are said as they stand, braces too: they come from elsewhere."""
+    return Text(*(words.replace("{", "{{").replace("}", "}}") for words in (en, zh)))
+
+
 def pick_language(option: str | None, environ: Mapping[str, str]) -> str:
     """The language to speak: `option` when given, else what LC_ALL, LC_MESSAGES or LANG ask for (POSIX order), else "en".
 

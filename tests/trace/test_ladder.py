@@ -6,6 +6,7 @@ from synfin.engine import segment as why
 from synfin.engine.state import State, Trigger
 from synfin.trace.ladder import build_ladder
 from synfin.trace.ladder_model import LEFT, RIGHT, Ladder, MarkKind, Part
+from synfin.trace.ladder_text import ladder_text
 from synfin.trace.recorder import Trace
 from tests.trace.hand import CONNECTION, MS, SECOND, Hand, X, Y, ack, data, four_way_close, handshake, request, syn
 
@@ -177,3 +178,13 @@ def test_windows_are_in_bytes_and_numbers_relative_unless_absolute() -> None:
     relative, absolute = (build_ladder(hand.trace, absolute=a).arrows[-1] for a in (False, True))
     assert (relative.seq, relative.ack, relative.window) == (1, 1, 65_536)
     assert (absolute.seq, absolute.ack, absolute.window) == (Y + 1, X + 1, 65_536)
+
+
+def test_braces_in_what_a_program_sends_stand_in_both_drawings() -> None:
+    """Programs send JSON, and it is no template."""
+    hand = Hand()
+    handshake(hand)
+    hand.call(100, "client", "send", "b'{\"a\":1}'", "7")
+    ladder = build_ladder(hand.trace)
+    assert [mark.text.say("zh") for row in ladder.rows for mark in row.marks][-1] == "send(b'{\"a\":1}') = 7"
+    assert "client's application calls send(b'{\"a\":1}'), which returns 7." in ladder_text(ladder)

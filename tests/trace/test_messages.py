@@ -72,3 +72,18 @@ def test_sentences_ladder_and_json_name_the_messages_in_place_of_their_bytes() -
     assert ladder.arrows[-1].options == ("A + B",)
     assert [event_to_json(event).get("messages") for event in hand.trace.events[-2:]] == [["A", "B"], ["A", "B"]]
     assert "messages" not in event_to_json(hand.trace.events[0])
+
+
+def test_braces_in_messages_and_in_what_is_sent_are_said_as_they_are() -> None:
+    stream = framed(b"{a}", b"}b")
+    hand = spoken([stream], [(0, stream)])
+    hand.call(200, "client", "send", "b'{\\x01}%}'... 70000 bytes", "70000")
+    told = [sentence for sentence in narrate_all(hand.trace.events) if sentence is not None][-3:]
+    assert [sentence.say("en") for sentence in told] == [
+        "client's application calls send({A}, }B), which returns 13: it says {a}; it says }b.",
+        "client sends PSH,ACK, seq 1, ack 1, 13 bytes ({A}, }B): new data; the ACK of all of it will be 14.",
+        "client's application calls send(b'{\\x01}%}'... 70000 bytes), which returns 70000.",
+    ]
+    assert told[2].say("zh") == "client 的应用程序调用 send(b'{\\x01}%}'... 共 70000 字节)，立即返回 70000。"
+    marks = [mark.text.say("zh") for row in build_ladder(hand.trace).rows for mark in row.marks]
+    assert marks[-2:] == ["send({A}, }B) = 13", "send(..) = 70000"]

@@ -35,7 +35,7 @@ from synfin.trace.ladder_order import Item, call_places, weave
 from synfin.trace.narrate import SILENT_TIMERS, Sentence, known, narrate
 from synfin.trace.phrases import CAUSES, DROPS, FAULTS_SHORT, TIMERS, TIMERS_SHORT, Duration
 from synfin.trace.recorder import Trace
-from synfin.words import Text
+from synfin.words import Text, literal
 
 LONGEST_ARGUMENT: Final = 28  # an IPv6 address and port, as a call's narrow column shows it
 LONGEST_DATA: Final = 10
@@ -306,7 +306,7 @@ class _Builder:
     def _take_fault(self, index: int, event: Fault) -> None:
         side = self._side(event.host or event.subject)
         words = FAULTS_SHORT.get(event.what, Text(f"{event.what}: {{subject}}", f"{event.what}：{{subject}}"))
-        text = Text(words.say("en", subject=event.subject), words.say("zh", subject=event.subject))
+        text = literal(words.say("en", subject=event.subject), words.say("zh", subject=event.subject))
         if event.what == "host crashed" and side is not None:
             self._show_waiting(side)
             self.current[side] = State.CLOSED
@@ -327,7 +327,7 @@ class _Builder:
             call, result = _short_call(event)
             failed = event.error != 0
             begun = Mark(
-                MarkKind.CALL, side, event.started, Text(call, call), self.current[side],
+                MarkKind.CALL, side, event.started, literal(call, call), self.current[side],
                 until=event.time, failed=failed and not event.blocked,
             )  # fmt: skip
             place = (index, -len(self.calls[index]) + order)
@@ -335,7 +335,7 @@ class _Builder:
             self.sides[side].append(Item(place, event.started, mark=begun, events=[number]))
             if event.blocked:
                 waited = Duration(event.blocked)
-                text = Text(
+                text = literal(
                     f"{event.call} = {result}\n({waited.say('en')})",
                     f"{event.call} = {result}\n({waited.say('zh')})",
                 )

@@ -34,7 +34,7 @@ from synfin.trace.events import (
     TraceEvent,
 )
 from synfin.trace.phrases import Duration
-from synfin.words import Text
+from synfin.words import Text, literal
 
 Fact = str | int | Text | Duration
 SILENT_TIMERS: Final = ("delayed ACK", "2MSL")  # the ACK, or the change of state, that follows says it all
@@ -112,7 +112,7 @@ def _sent(event: TraceEvent, context: Context) -> Sentence | None:
         parts.append(p.WITH_BYTE if event.length == 1 else p.WITH_BYTES)
     if event.carries:
         names = [carried.name for carried in event.carries]
-        facts["messages"] = Text(", ".join(names), "、".join(names))
+        facts["messages"] = literal(", ".join(names), "、".join(names))
         parts.append(p.WITH_MESSAGES)
     if segment.flags & URG:
         facts["urgent"] = facts["seq"] + segment.urgent if isinstance(facts["seq"], int) else 0
@@ -360,7 +360,7 @@ def _called(event: TraceEvent, context: Context) -> Sentence | None:
         parts.append(p.CALL_SUCCEEDED)
     if event.carries:
         means = [carried.means for carried in event.carries]
-        facts["means"] = Text("; ".join(each.en for each in means), "；".join(each.zh for each in means))
+        facts["means"] = literal("; ".join(each.en for each in means), "；".join(each.zh for each in means))
         parts += [p.COLON, Text("{means}", "{means}")]
     return Sentence(event, joined(*parts, p.STOP), facts)
 
@@ -373,7 +373,7 @@ def _arguments(event: Called) -> Fact:
     long = LONG_DATA.fullmatch(event.arguments)
     if long is None:
         return event.arguments
-    return Text(*(p.CALL_BYTES.say(lang, data=long[1], count=long[2]) for lang in ("en", "zh")))
+    return literal(*(p.CALL_BYTES.say(lang, data=long[1], count=long[2]) for lang in ("en", "zh")))
 
 
 def _fault(event: TraceEvent, context: Context) -> Sentence | None:
